@@ -40,6 +40,15 @@ def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(tmp_path, precision) -
     assert found["cuda"] >= max(0.95, found["cpu"] - 0.02)
 
 
+def test_predictions_on_cuda_are_those_of_the_cpu(tmp_path) -> None:
+    run = zoo.run("cnn_digits", device="cpu", epochs=1, out=tmp_path / "run", console=Console(quiet=True)).path
+    on = {device: zoo.predict(run, [run / "samples"], device=device) for device in ("cpu", "cuda")}
+    assert on["cuda"].engine == f"{on['cpu'].engine} on cuda:{torch.cuda.current_device()}"
+    np.testing.assert_allclose(on["cuda"].values, on["cpu"].values, atol=1e-3)  # TF32
+    on["cuda"].explain(tmp_path / "maps.png")
+    assert (tmp_path / "maps.png").is_file()
+
+
 def test_images_labels_and_batches_are_on_the_device() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     plan = resolve(registry(), "cnn_digits")

@@ -100,6 +100,18 @@ def test_no_text_has_a_word_that_the_glossary_replaces() -> None:
     assert found == []
 
 
+def test_gray_and_grayscale_have_one_spelling() -> None:
+    """As in torchvision and scikit-image; ``"grey"`` is a value in the descriptions of bundles."""
+    found = [
+        f"{file.relative_to(TOP)}:{number}: {line.strip()}"
+        for file in texts()
+        if not file.is_relative_to(TOP / "zoo" / "runtime")  # part of every published bundle
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if re.search(r"(?<![\"`_])\bgrey(scale)?s?\b", line, re.IGNORECASE)
+    ]
+    assert found == []
+
+
 # ------------------------------------------------------------------------------------------------ prose inside the code
 
 PRIVATE = re.compile(

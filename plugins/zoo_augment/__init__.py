@@ -16,10 +16,14 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "shift",
             "whole_pixels:Shift",
-            "Translate by a random whole number of pixels, up to this fraction of the side in each direction. "
+            "Translate by a random whole number of pixels, by up to a given fraction of the width or height. "
             "Uncovered pixels are black.",
         ),
-        _spec("crop", "whole_pixels:Crop", "Pad every side by some pixels, then crop the original size at random."),
+        _spec(
+            "crop",
+            "whole_pixels:Crop",
+            "Pad every side by a given number of pixels, then crop a random region of the original size.",
+        ),
         _spec(
             "rotate",
             "between_pixels:Rotate",
@@ -28,7 +32,7 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "resized_crop",
             "between_pixels:ResizedCrop",
-            "Crop a random fraction of the area at a random aspect ratio, and resize it to the size of the image "
+            "Crop a random fraction of the area at a random aspect ratio, and resize it to the network's input size "
             "(Szegedy et al. 2014).",
             "https://arxiv.org/abs/1409.4842",
         ),

@@ -11,11 +11,11 @@ from torch import Tensor
 from zoo.api import Augmentation
 from zoo_augment import options
 from zoo_augment.matrices import rectangles
-from zoo_augment.pixel_ops import blend, brightness, contrast, grey, shift_hue
+from zoo_augment.pixel_ops import blend, brightness, contrast, gray, shift_hue
 
 
 class ColorJitter(Augmentation[options.ColorJitter]):
-    """Brightness, contrast, saturation and hue, in this order; grey images have no saturation and hue."""
+    """Brightness, contrast, saturation and hue, in this order; gray images have no saturation and hue."""
 
     draws = 4
 
@@ -28,7 +28,7 @@ class ColorJitter(Augmentation[options.ColorJitter]):
         images = brightness(images.float(), factor(0, reach.brightness)) if reach.brightness else images.float()
         images = contrast(images, factor(1, reach.contrast)) if reach.contrast else images
         if images.shape[1] == 3 and reach.saturation:
-            images = blend(images, grey(images), factor(2, reach.saturation))
+            images = blend(images, gray(images), factor(2, reach.saturation))
         if images.shape[1] == 3 and reach.hue:
             images = shift_hue(images, ((2 * draws[:, 3] - 1) * reach.hue).view(-1, 1, 1))
         return images

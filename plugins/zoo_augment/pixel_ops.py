@@ -1,6 +1,6 @@
 """Operations on images, each with a strength for each image: float32 (N, C, H, W) with values 0–255.
 
-Grey weights are ITU-R 601's.
+Gray weights are ITU-R 601's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def grey(images: Tensor) -> Tensor:
+def gray(images: Tensor) -> Tensor:
     """(N, 1, H, W)."""
     if images.shape[1] == 1:
         return images
@@ -28,8 +28,8 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from, or towards, the mean grey of the image."""
-    return blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
+    """Away from, or towards, the mean gray of the image."""
+    return blend(images, gray(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def shift_hue(images: Tensor, turn: Tensor) -> Tensor:

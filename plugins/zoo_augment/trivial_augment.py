@@ -105,7 +105,7 @@ MOVES: dict[str, Move] = {
 }
 COLOURS: dict[str, Recolour] = {
     "brightness": lambda images, strength, sign: pixel_ops.brightness(images, _factor(strength, sign)),
-    "color": lambda images, strength, sign: pixel_ops.blend(images, pixel_ops.grey(images), _factor(strength, sign)),
+    "color": lambda images, strength, sign: pixel_ops.blend(images, pixel_ops.gray(images), _factor(strength, sign)),
     "contrast": lambda images, strength, sign: pixel_ops.contrast(images, _factor(strength, sign)),
     "sharpness": lambda images, strength, sign: pixel_ops.sharpness(images, _factor(strength, sign)),
     "posterize": lambda images, strength, _sign: pixel_ops.posterize(

@@ -43,8 +43,8 @@ def resnet(depth: int) -> ArchitectureSpec:
     return ArchitectureSpec(
         name=f"resnet{depth}",
         summary=(
-            f"ResNet-{depth}: residual {'blocks of two 3×3 convolutions' if depth < 50 else 'bottlenecks'}, or the "
-            "plain network"
+            f"ResNet-{depth}: residual {'blocks of two 3×3 convolutions' if depth < 50 else 'bottlenecks'}; optionally "
+            "without residual connections"
         ),
         source="K. He, X. Zhang, S. Ren, J. Sun: Deep residual learning for image recognition",
         paper="https://arxiv.org/abs/1512.03385",
@@ -118,7 +118,8 @@ ARCHITECTURES = [
     ),
     ArchitectureSpec(
         name="alexnet",
-        summary="AlexNet: five convolutions with response normalisation, three linear layers; in one tower",
+        summary="AlexNet: five convolutions with response normalisation, three linear layers; as a single network, "
+        "not split over two GPUs",
         source=(
             "A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet classification with deep convolutional neural networks"
         ),

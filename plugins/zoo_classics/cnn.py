@@ -1,6 +1,6 @@
 """A small convolutional network: two times (5×5 convolution, ReLU, 2×2 max-pool), then 50 → ReLU → classes.
 
-With 28×28 greyscale images, 6 feature maps and 10 classes: 28 → 24 → 12 → 8 → 4, so the first linear layer has 96 =
+With 28×28 grayscale images, 6 feature maps and 10 classes: 28 → 24 → 12 → 8 → 4, so the first linear layer has 96 =
 6·4·4 inputs, and the network has 6,422 parameters.
 """
 

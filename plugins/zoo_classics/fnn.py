@@ -1,7 +1,7 @@
 """A small fully-connected network: C·H·W → hidden → ReLU → hidden → ReLU → classes.
 
 It does not use the positions of pixels, so that a fixed permutation of the pixels does not affect it; compare `CNN`.
-With 28×28 greyscale images, 8 hidden units and 10 classes, it has 6,442 parameters.
+With 28×28 grayscale images, 8 hidden units and 10 classes, it has 6,442 parameters.
 """
 
 from __future__ import annotations

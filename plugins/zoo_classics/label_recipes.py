@@ -21,7 +21,7 @@ LABEL_RECIPES = [
     ),
     RecipeSpec(
         name="lenet_digits_rotated",
-        summary="Regression: LeNet finds by how many degrees a digit of scikit-learn is rotated; no download",
+        summary="Regression: LeNet predicts the rotation, in degrees, of scikit-learn's digits; no download",
         architecture="classics/lenet",
         dataset="datasets/digits_rotated",
         task="tasks/regression",
@@ -43,7 +43,7 @@ LABEL_RECIPES = [
     ),
     RecipeSpec(
         name="lenet_mnist_rotated",
-        summary="Regression: LeNet finds by how many degrees a digit of MNIST is rotated",
+        summary="Regression: LeNet predicts the rotation, in degrees, of MNIST's digits",
         architecture="classics/lenet",
         dataset="datasets/mnist_rotated",
         task="tasks/regression",

@@ -11,7 +11,7 @@ TEN_DIGITS = tuple("0123456789")
 
 DIGITS = DatasetSpec(
     name="digits",
-    summary="1,797 handwritten digits of 8×8 grey pixels, embedded: no download",
+    summary="1,797 handwritten digits of 8×8 gray pixels, included with scikit-learn: no download",
     source=(
         "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits (1998), the test split, as scikit-learn "
         "ships it"
@@ -39,7 +39,7 @@ def _fashion_file(name: str, size: int, sha256: str) -> FileSpec:
 
 MNIST = DatasetSpec(
     name="mnist",
-    summary="70,000 handwritten digits of 28×28 grey pixels",
+    summary="70,000 handwritten digits of 28×28 gray pixels",
     source="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition (1998)",
     target="zoo_datasets.mnist:open_mnist",
     classes=TEN_DIGITS,
@@ -66,7 +66,7 @@ MNIST = DatasetSpec(
 
 FASHION_MNIST = DatasetSpec(
     name="fashion_mnist",
-    summary="70,000 articles of clothing, 28×28 grey pixels, in MNIST's form",
+    summary="70,000 images of clothing, 28×28 gray pixels, in the format of MNIST",
     source=(
         "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine learning "
         "algorithms (2017)"
@@ -96,7 +96,11 @@ FASHION_MNIST = DatasetSpec(
 
 PHOTOS = DatasetSpec(
     name="photos",
-    summary="Two photographs of 427×640 pixels, a Chinese temple and a flower, without labels; embedded: no download",
+    summary=(
+        "Two photographs of 427×640 pixels (height × width), a Chinese temple and a flower, without labels; included "
+        "with "
+        "scikit-learn: no download"
+    ),
     source="scikit-learn's sample images: china.jpg by danielbuechele, flower.jpg by vultilion, both on flickr.com",
     target="zoo_datasets.photos:open_photos",
     options="zoo_datasets.options:PhotosOptions",
@@ -110,7 +114,10 @@ PHOTOS = DatasetSpec(
 
 DIGITS_ON_PHOTOS = DatasetSpec(
     name="digits_on_photos",
-    summary="Masks: scikit-learn's digits 0 to 3 laid over its photographs, 32×32 colour pixels, embedded: no download",
+    summary=(
+        "Masks: digits 0 to 3 laid over photographs, 32×32 colour pixels; both are included with scikit-learn: no "
+        "download"
+    ),
     source=f"made from digits ({DIGITS.source}) and photos ({PHOTOS.source})",
     target="zoo_datasets.on_photos:open_digits_on_photos",
     options="zoo_datasets.options:OnPhotosOptions",
@@ -123,7 +130,8 @@ DIGITS_ON_PHOTOS = DatasetSpec(
 
 MNIST_ON_PHOTOS = DatasetSpec(
     name="mnist_on_photos",
-    summary="Masks: MNIST's digits 0 to 3 laid over scikit-learn's photographs, 48×48 colour pixels, made on demand",
+    summary="Masks: MNIST's digits 0 to 3 laid over scikit-learn's photographs, 48×48 colour pixels, generated on "
+    "demand",
     source=f"made from mnist ({MNIST.source}) and photos ({PHOTOS.source})",
     target="zoo_datasets.on_photos:open_mnist_on_photos",
     options="zoo_datasets.options:OnPhotosOptions",
@@ -158,7 +166,7 @@ def _made(
 
 DIGIT_SETS = _made(
     "digit_sets",
-    "Multi-label: canvases of 16×16 grey pixels with 1 to 3 of scikit-learn's digits, embedded: no download",
+    "Multi-label: canvases of 16×16 gray pixels with 1 to 3 digits, included with scikit-learn: no download",
     "multi_label",
     (1, 16, 16),
     0.1520,
@@ -167,7 +175,7 @@ DIGIT_SETS = _made(
 )
 MNIST_SETS = _made(
     "mnist_sets",
-    "Multi-label: canvases of 56×56 grey pixels with 1 to 3 of MNIST's digits, made on demand",
+    "Multi-label: canvases of 56×56 gray pixels with 1 to 3 of MNIST's digits, generated on demand",
     "multi_label",
     (1, 56, 56),
     0.0656,
@@ -176,7 +184,7 @@ MNIST_SETS = _made(
 )
 DIGITS_ROTATED = _made(
     "digits_rotated",
-    "Regression: scikit-learn's digits, 28×28 grey pixels, rotated by -45° to 45°, embedded: no download",
+    "Regression: digits rotated by -45° to 45°, 28×28 gray pixels, included with scikit-learn: no download",
     "values",
     (1, 28, 28),
     0.1449,
@@ -185,7 +193,7 @@ DIGITS_ROTATED = _made(
 )
 MNIST_ROTATED = _made(
     "mnist_rotated",
-    "Regression: MNIST's digits, 28×28 grey pixels, rotated by -45° to 45°, made on demand",
+    "Regression: MNIST's digits, 28×28 gray pixels, rotated by -45° to 45°, generated on demand",
     "values",
     (1, 28, 28),
     0.1192,
@@ -196,7 +204,7 @@ MNIST_ROTATED = _made(
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
-        "Your own images: folders of classes or of tags, a CSV file of labels or numbers, or images and masks "
+        "Your own images: a folder for each class or label, a CSV file of labels or numbers, or images and masks "
         "(folder:PATH)"
     ),
     target="zoo_datasets.folder:open_folder",
@@ -213,7 +221,7 @@ FOLDER = DatasetSpec(
 
 IMAGES = DatasetSpec(
     name="images",
-    summary="Your own images without labels: a file, a folder, or a pattern of them (images:PATH)",
+    summary="Your own images without labels: a file, a folder, or a glob pattern (images:PATH)",
     target="zoo_datasets.images:open_images",
     options="zoo_datasets.options:ImagesOptions",
     path_option="path",
@@ -248,7 +256,10 @@ CIFAR10 = DatasetSpec(
 
 CATDOG = DatasetSpec(
     name="catdog",
-    summary="Photographs of cats and dogs: cat_dog in the data folder (a folder or an archive), else Kaggle's 25,000",
+    summary=(
+        "Photographs of cats and dogs: from cat_dog in the data folder (a folder or an archive), otherwise Kaggle's "
+        "25,000"
+    ),
     source="J. Elson et al.: Asirra: a CAPTCHA that exploits interest-aligned manual image categorization (2007)",
     target="zoo_datasets.catdog:open_catdog",
     options="zoo_datasets.options:CatdogOptions",

@@ -5,10 +5,10 @@
     ROOT/train/images/a.jpg  ROOT/train/masks/a.png
     ROOT/classes.txt                                             a class in each line, in the order of the values 0, 1 …
     ROOT/classes.csv                                             or the columns class and colour (#rrggbb), or class,
-                                                                 red, green, blue, or class and value (grey)
+                                                                 red, green, blue, or class and value (gray)
 
 With colours or values in classes.csv, masks are read by their colours; a row called ignore has the colour of pixels
-that do not count. Otherwise a mask has the index of the class as its value, in a palette or in grey, and 255 is
+that do not count. Otherwise a mask has the index of the class as its value, in a palette or in gray, and 255 is
 ignored. Without a file of classes, they are called by their values. The splits have the purposes they have in
 `zoo_datasets.folder`; a test split without masks is to be predicted.
 """
@@ -274,7 +274,7 @@ def _read_table(file: Path) -> Mask:
 
 
 def _colour(cells: Sequence[str]) -> tuple[int, int, int] | None:
-    """Return the colour in the cells of a row: #rrggbb, a grey value, or red, green and blue; None if it is none."""
+    """Return the colour in the cells of a row: #rrggbb, a gray value, or red, green and blue; None if it is none."""
     try:
         if len(cells) == 1 and cells[0].startswith("#"):
             numbers = list(bytes.fromhex(cells[0][1:]))

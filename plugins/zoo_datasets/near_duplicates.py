@@ -1,6 +1,6 @@
 """Near-duplicates by their difference hash, so that copies of an image are not in train and test at once.
 
-The difference hash of an image is 64 bits: whether each pixel of its 8 × 9 grey thumbnail is darker than the one to its
+The difference hash of an image is 64 bits: whether each pixel of its 8 × 9 gray thumbnail is darker than the one to its
 right (N. Krawetz: Kind of like that, 2013). It is the same for copies of another size or quality, and differs for crops
 and mirror images.
 """
@@ -31,10 +31,10 @@ def difference_hash(file: Path) -> int | None:
     try:
         with Image.open(file) as image:
             image.draft("L", (72, 64))  # a JPEG is decoded at an eighth of its size
-            grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
+            gray = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
     except (OSError, ValueError, Image.DecompressionBombError):
         return None  # reported when it is decoded
-    bits = (grey[:, :-1] < grey[:, 1:]).ravel()
+    bits = (gray[:, :-1] < gray[:, 1:]).ravel()
     found = int(np.packbits(bits).view(">u8")[0])
     return found if FLAT <= int(bits.sum()) <= 64 - FLAT else None
 

@@ -1,7 +1,7 @@
 """Handwritten digits on photographs, with a mask: the class of each pixel is the background or the digit.
 
 The images are made, not found: a digit of `digits` (8×8 pixels, enlarged to 16×16) or of MNIST (28×28) is laid over a
-piece of scikit-learn's two photographs at half their brightness, in a bright colour, its grey value as opacity. A pixel
+piece of scikit-learn's two photographs at half their brightness, in a bright colour, its gray value as opacity. A pixel
 is of the digit where its opacity is at least one half. The splits of the digits are kept, and the test split takes the
 right quarter of the photographs, of which the train split sees nothing. Places and colours are drawn by
 ``RandomState``, whose stream numpy never changes.

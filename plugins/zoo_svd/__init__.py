@@ -15,7 +15,9 @@ def zoo_register_tasks() -> list[TaskSpec]:
         TaskSpec(
             name="svd_image",
             summary=(
-                "Rebuild images from their largest singular values: quality, bytes, the spectrum, against JPEG and WebP"
+                "Rebuild images from their largest singular values; report quality, file size and singular values, "
+                "compared "
+                "with JPEG and WebP"
             ),
             source="C. Eckart, G. Young: The approximation of one matrix by another of lower rank (1936)",
             solver="zoo_svd.image_task:SvdImage",
@@ -59,7 +61,8 @@ def zoo_register_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="svd_image",
-            summary="Two photographs of 600×400 rebuilt from their largest 60 and 120 singular values",
+            summary="Rebuild two photographs of 600×400 pixels (height × width) from their largest 60 and 120 "
+            "singular values",
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120]}},
@@ -67,7 +70,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
         ),
         RecipeSpec(
             name="svd_denoise",
-            summary="Add noise to two photographs, and find the rank that removes most of it",
+            summary=("Add noise to two photographs, and find the rank whose approximation removes most of the noise"),
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120], "noise": 25.0}},
@@ -75,7 +78,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
         ),
         RecipeSpec(
             name="digits_svd",
-            summary="Compress a CNN for the digits 0 to 4 to half its size: no download, a few seconds",
+            summary="Compress a CNN for the digits 0 to 4 to half its size; no download, takes a few seconds",
             architecture="classics/cnn",
             dataset="datasets/digits",
             task="svd/svd_compress",
@@ -94,7 +97,7 @@ def zoo_register_commands() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="svd",
-            summary="SVD tools: decode compressed images, export a decoder, plot a 2×2 matrix as a linear map",
+            summary="Decode SVD-compressed images, export a decoder for them, and plot a 2×2 matrix as a linear map",
             target="zoo_svd.commands:app",
         )
     ]

@@ -10,20 +10,29 @@ import typer
 from zoo.errors import UsageError
 from zoo.plugin import echo
 
-app = typer.Typer(help="SVD tools: decode compressed images, export a decoder, plot a 2×2 matrix as a linear map.")
+app = typer.Typer(
+    help="Decode SVD-compressed images, export a decoder for them, and plot a 2×2 matrix as a linear map."
+)
 
 
-@app.command()
+@app.command(epilog="Example: zoo svd decode runs/svd_image/first/compressed/china.safetensors --rank 50")
 def decode(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed image: RUN/compressed/NAME.safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Compressed image of a run: RUN/compressed/NAME.safetensors.")
+    ],
     rank: Annotated[
-        int | None, typer.Option("--rank", metavar="K", help="Number of singular values to keep; the default is all.")
+        int | None, typer.Option("--rank", metavar="K", help="Number of singular values to keep; default: all.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PNG", help="The image; by default FILE's name with .png, here.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="PNG",
+            help="PNG file to write; default: FILE's name with the suffix .png, in the current folder.",
+        ),
     ] = None,
 ) -> None:
-    """Rebuild an image from its factors."""
+    """Rebuild a compressed image from its singular values and vectors."""
     from PIL import Image
 
     from zoo.plugin import write_image
@@ -37,19 +46,35 @@ def decode(
     echo(f"{target}: {image.shape[0]}×{image.shape[1]}, rank {chosen} of {small.rank}")
 
 
-@app.command()
+@app.command(epilog="Example: zoo svd export runs/svd_image/first/compressed/china.safetensors --rank 50")
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed image: RUN/compressed/NAME.safetensors.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Compressed image of a run: RUN/compressed/NAME.safetensors.")
+    ],
     rank: Annotated[
-        int | None, typer.Option("--rank", metavar="K", help="Number of singular values to keep; the default is all.")
+        int | None, typer.Option("--rank", metavar="K", help="Number of singular values to keep; default: all.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="By default FILE's name with the format's suffix, here."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="File to write; default: FILE's name with the suffix of the format, in the current folder.",
+        ),
     ] = None,
-    format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str,
+        typer.Option(
+            "--format",
+            metavar="F",
+            show_default=False,
+            help="Export format: a name listed by `zoo list exporters`; default: onnx.",
+        ),
+    ] = "onnx",
 ) -> None:
-    """Export a decoder network, which maps component weights to the image at any rank, verified against PyTorch."""
+    """Export a network that computes the image from the weights of its singular components, and verify it against
+    PyTorch.
+    """
     from zoo.plugin import registry
     from zoo_svd.compressed import read
     from zoo_svd.decoder import export as write
@@ -64,12 +89,16 @@ def export(
     )
 
 
-@app.command()
+@app.command(epilog="Example: zoo svd ellipse 5,3,3,5")
 def ellipse(
-    matrix: Annotated[str, typer.Argument(metavar="A,B,C,D", help="A 2×2 matrix by rows, such as 5,3,3,5.")],
-    out: Annotated[Path, typer.Option("--out", metavar="PNG", help="The image.")] = Path("ellipse.png"),
+    matrix: Annotated[str, typer.Argument(metavar="A,B,C,D", help="2×2 matrix, row by row, such as 5,3,3,5.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="PNG", show_default=False, help="PNG file to write; default: ellipse.png.")
+    ] = Path("ellipse.png"),
 ) -> None:
-    """Draw the unit circle, its image under the matrix, and its eigenvectors and singular vectors."""
+    """Plot a 2×2 matrix as a linear map: the unit circle and its image, with the matrix's eigenvectors and singular
+    vectors.
+    """
     import numpy as np
 
     from zoo.plugin import storage_errors

@@ -49,7 +49,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
         ),
         TaskSpec(
             name="transfer",
-            summary="Transfer learning: train the last layers of a pretrained network for new classes",
+            summary="Transfer learning: train the last layers (or all) of a pretrained network, with a new head",
             adaptations=("transfer",),
         ),
         TaskSpec(
@@ -68,7 +68,8 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
     return [
         AdaptationSpec(
             name="transfer",
-            summary="Freeze pretrained layers and train the others, with a new head",
+            summary="Train the last layers (or all) of a pretrained network, with a new head; the other layers are "
+            "frozen",
             source="J. Yosinski et al.: How transferable are features in deep neural networks? (2014)",
             target="zoo_tasks.transfer:Transfer",
             options="zoo_tasks.options:TransferOptions",
@@ -94,7 +95,7 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
         ),
         AdaptationSpec(
             name="lora",
-            summary="LoRA: freeze pretrained weights, train a low-rank update of each layer and a new head",
+            summary="LoRA: freeze pretrained weights, and train a low-rank update of each layer and a new head",
             source="E. Hu et al.: LoRA: low-rank adaptation of large language models (2021)",
             target="zoo_tasks.lora:Lora",
             options="zoo_tasks.options:LoraOptions",

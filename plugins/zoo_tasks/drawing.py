@@ -55,7 +55,8 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Calibration",
             "plots/calibration.png",
-            "Reliability diagram: accuracy of the predictions in each range of confidence. With perfect calibration, "
+            "Reliability diagram: accuracy of the predictions in each bin (range of confidence). With perfect "
+            "calibration, "
             "all bars end at the diagonal.",
         ),
         ReportItem(
@@ -117,7 +118,7 @@ def write_mistakes(
     guesses = probabilities.argmax(1)
     wrong = np.flatnonzero(guesses != labels)
     worst = [int(index) for index in wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:SHOWN]]
-    title = f"the most confident wrong predictions ({len(wrong):,} of {len(part):,} samples are wrong)"
+    title = f"the most confident wrong predictions ({len(wrong):,} of {len(part):,} predictions are wrong)"
     plot_predictions(directory / "plots" / "mistakes.png", part, worst, probabilities, labels, classes, title)
     folder = directory / "plots" / "mistakes"
     folder.mkdir(exist_ok=True)
@@ -140,7 +141,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     drawn = Figure(figsize=(5, 5.4), layout="constrained")
     drawn.suptitle(heading)
     above, below = drawn.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="bin: accuracy")
+    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy of a bin")
     above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfect calibration")
     above.plot(
         np.asarray(bins["confidence"])[held],
@@ -148,7 +149,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
         "o",
         color="black",
         markersize=3,
-        label="bin: mean confidence, accuracy",
+        label="mean confidence and accuracy of a bin",
     )
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     above.legend(loc="best", fontsize=8)

@@ -82,7 +82,14 @@ class MultiLabelClassification(Task[MultiLabelOptions]):
             write_report,  # with matplotlib, which no step of the training waits for
         )
 
-        return write_report(result, part, target_names(self.target), directory)
+        return write_report(result, part, target_names(self.target), directory, self._origin_of_thresholds(result))
+
+    def _origin_of_thresholds(self, result: EvaluationResult) -> str:
+        if self.options.threshold != "f1":
+            return "the thresholds are those of task.threshold"
+        if set(result.details.get("per_label", {}).get("threshold", ())) == {UNFITTED}:
+            return f"the thresholds are {UNFITTED:g}, because there is no validation split to choose them on"
+        return "the thresholds were chosen on the validation split, for the best F1"
 
 
 def asymmetric_loss(

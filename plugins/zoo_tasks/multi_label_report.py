@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from zoo.api import EvaluationResult, PartView, ReportItem
-from zoo.plugin import figure, runtime, save_figure, write_csv
+from zoo.plugin import figure, plural, runtime, save_figure, write_csv
 from zoo_tasks.galleries import write_gallery
 from zoo_tasks.multi_label_metrics import precision_recall
 
@@ -19,9 +19,12 @@ CURVES = 10
 """Precision-recall curves with a colour of their own."""
 
 
-def write_report(result: EvaluationResult, part: PartView, labels: Sequence[str], directory: Path) -> list[ReportItem]:
+def write_report(
+    result: EvaluationResult, part: PartView, labels: Sequence[str], directory: Path, thresholds_from: str
+) -> list[ReportItem]:
     """Where truths are known per_label.csv, mistakes.csv and, in ``directory``/plots, precision_recall.png and an image
-    of each of the worst predictions. There is nothing to add to predictions.csv for images without labels."""
+    of each of the worst predictions. There is nothing to add to predictions.csv for images without labels.
+    ``thresholds_from`` is a clause on the origin of the thresholds."""
     truths = part.targets
     if truths is None or "per_label" not in result.details:
         return []
@@ -35,14 +38,16 @@ def write_report(result: EvaluationResult, part: PartView, labels: Sequence[str]
         ReportItem(
             "Labels",
             "per_label.csv",
-            "Count: number of images with the label. Average precision: area under the precision-recall curve. "
-            "Threshold: the label is predicted if its probability is at least this. Precision, recall and F1 are "
-            "computed at the threshold.",
+            "Count: number of images of the evaluated split with the label. Average precision: area under the "
+            "precision-recall curve. Threshold: the label is predicted if its probability is at least the threshold; "
+            f"{thresholds_from}. Precision, recall and F1 are computed at the threshold.",
         ),
         ReportItem(
             "Precision and recall",
             "plots/precision_recall.png",
-            f"At every threshold, for the {CURVES} most frequent labels, and the mean over all labels.",
+            "Precision and recall at every threshold, for "
+            + (f"the {CURVES} most frequent labels" if len(labels) > CURVES else "each label")
+            + " (number of images in parentheses) and the mean over all labels.",
         ),
         write_mistakes(directory, part, probabilities >= thresholds, present, labels),
     ]
@@ -90,7 +95,7 @@ def draw_curves(
 def write_mistakes(
     directory: Path, part: PartView, predicted: np.ndarray, present: np.ndarray, labels: Sequence[str]
 ) -> ReportItem:
-    """mistakes.csv: the samples with most wrong labels, each with an image."""
+    """mistakes.csv: the samples with most errors, each with an image."""
     wrong = (predicted != present).sum(1)
     worst = [int(row) for row in np.argsort(-wrong, kind="stable")[:SHOWN] if wrong[row]]
 
@@ -106,6 +111,9 @@ def write_mistakes(
         ]
         for row in worst
     ]
-    write_gallery(directory, "mistakes", ["sample", "labels", "missed", "wrong"], part, worst, rows)
-    told = f"The samples with most wrong labels; {int((wrong > 0).sum()):,} of {len(part):,} have any."
+    write_gallery(directory, "mistakes", ["sample", "labels", "missed", "extra"], part, worst, rows)
+    told = (
+        f"The samples with the most errors (missed or extra labels); {int((wrong > 0).sum()):,} of "
+        f"{plural(len(part), 'sample')} have at least one."
+    )
     return ReportItem("Mistakes", "mistakes.csv", told)

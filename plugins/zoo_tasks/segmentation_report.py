@@ -40,7 +40,7 @@ def write_report(result: EvaluationResult, part: PartView, target: Mask, directo
         return ReportItem(
             title,
             f"plots/{name}.png",
-            f"{which}: image, true mask, predicted mask. Under the colours of the classes, the images are grey.",
+            f"{which}: image, true mask, predicted mask. Under the colours of the classes, the images are gray.",
         )
 
     places = [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]

@@ -27,7 +27,7 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
     return [
         ArchitectureSpec(
             name="unet_timm",
-            summary="U-Net with an encoder of timm (architecture.encoder=NAME) and a light decoder, for segmentation",
+            summary="U-Net with an encoder from timm (architecture.encoder=NAME) and a small decoder, for segmentation",
             source="O. Ronneberger et al.: U-Net (2015), and the encoder's own source",
             target="zoo_timm.unet:build",
             options="zoo_timm.unet:UNetOptions",

@@ -14,7 +14,8 @@ def zoo_register_exporters() -> Sequence[ExporterSpec]:
     return [
         ExporterSpec(
             name="torch_export",
-            summary="A .pt2 archive of torch.export, which torch runs without the code of the network; without pickles",
+            summary="A .pt2 archive written by torch.export; needs torch but not the network's code, and contains no "
+            "pickles",
             source="https://docs.pytorch.org/docs/stable/export.html",
             target="zoo_torch_export.exporter:TorchExporter",
             suffix=".pt2",

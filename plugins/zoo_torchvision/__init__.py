@@ -14,7 +14,10 @@ def zoo_register_families() -> list[FamilySpec]:
     return [
         FamilySpec(
             name="torchvision",
-            summary="torchvision's networks for classification (AlexNet to Swin V2) and segmentation, with its weights",
+            summary=(
+                "torchvision's networks for classification (AlexNet to Swin V2) and segmentation, with their "
+                "pretrained weights"
+            ),
             source="torchvision, https://github.com/pytorch/vision",
             target="zoo_torchvision.family:FAMILY",
             examples=("lraspp_mobilenet_v3_large", "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"),

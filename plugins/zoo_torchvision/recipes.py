@@ -19,8 +19,12 @@ ADAM: dict[str, Any] = {
 
 
 PROBES = {"squeezenet1_1": "SqueezeNet 1.1", "resnet18": "ResNet-18", "resnet50": "ResNet-50"}
-LAST_BLOCK = {"squeezenet1_1": "last:7", "resnet18": "last:5", "resnet50": "last:7"}
-"""The layers of the last block or, of SqueezeNet, of the last two, and the linear layer."""
+LAST_BLOCKS = {
+    "squeezenet1_1": ("last:7", "its last two blocks"),
+    "resnet18": ("last:5", "its last block"),
+    "resnet50": ("last:7", "its last block"),
+}
+"""The layers of the last block or blocks and the last layer."""
 FINE_TUNING = {**ADAM, "lr": 1e-4, "batch_size": 32, "epochs": 5, "schedule": "cosine", "evaluate_start": True}
 PROBE_PAPER = "G. Alain, Y. Bengio: Understanding intermediate layers using linear classifier probes (2016)"
 FINE_TUNING_PAPER = (
@@ -73,16 +77,17 @@ def _probe(network: str, title: str) -> RecipeSpec:
 
 def _fine_tuning(network: str, title: str) -> RecipeSpec:
     """Linear probing, then fine-tuning, which is kept if it is better on the validation split."""
+    layers, blocks = LAST_BLOCKS[network]
     return RecipeSpec(
         name=f"{network}_finetune",
-        summary=f"Linear probe on features of {title}, pretrained on ImageNet, then fine-tuning of its last block",
+        summary=f"Linear probe on features of {title}, pretrained on ImageNet, then fine-tuning of {blocks}",
         source=FINE_TUNING_PAPER,
         architecture=f"torchvision/{network}",
         dataset="datasets/catdog",
         task="tasks/classification",
         parameters={
             "weights": "imagenet1k_v1",
-            "adapt": [{"name": "tasks/linear_probe", "fine_tune": LAST_BLOCK[network]}],
+            "adapt": [{"name": "tasks/linear_probe", "fine_tune": layers}],
             "dataset": {"val_fraction": 0.2},
             "train": FINE_TUNING,
         },
@@ -92,8 +97,8 @@ def _fine_tuning(network: str, title: str) -> RecipeSpec:
 
 
 OTHER_TARGETS = (
-    ("labels", "several labels for each image", "datasets/digit_sets", "tasks/multi_label"),
-    ("numbers", "numbers for each image", "datasets/digits_rotated", "tasks/regression"),
+    ("labels", "several labels", "datasets/digit_sets", "tasks/multi_label"),
+    ("numbers", "numbers as targets", "datasets/digits_rotated", "tasks/regression"),
 )
 
 
@@ -102,7 +107,7 @@ def _on_own(network: str, title: str, name: str, what: str, dataset: str, task: 
     own: dict[str, Any] = {"dataset": {"val_fraction": 0.2}} if name == "labels" else {}
     return RecipeSpec(
         name=f"{network}_probe_{name}",
-        summary=f"Linear probe and nearest neighbours on features of {title} for {what}",
+        summary=f"Linear probe and nearest neighbours on features of {title}, for images with {what}",
         source=PROBE_PAPER,
         architecture=f"torchvision/{network}",
         dataset=dataset,
@@ -119,16 +124,17 @@ def _on_own(network: str, title: str, name: str, what: str, dataset: str, task: 
 def _fine_tuning_on_own(network: str, title: str, name: str, what: str, dataset: str, task: str) -> RecipeSpec:
     """The probe for other targets than classes, then fine-tuning, which is kept if it is better on the validation
     split. The datasets here have one; a user's own images need one."""
+    layers, blocks = LAST_BLOCKS[network]
     return RecipeSpec(
         name=f"{network}_finetune_{name}",
-        summary=f"Linear probe on features of {title} for {what}, then fine-tuning of its last block",
+        summary=f"Linear probe on features of {title}, for images with {what}, then fine-tuning of {blocks}",
         source=FINE_TUNING_PAPER,
         architecture=f"torchvision/{network}",
         dataset=dataset,
         task=task,
         parameters={
             "weights": "imagenet1k_v1",
-            "adapt": [{"name": "tasks/linear_probe", "fine_tune": LAST_BLOCK[network]}],
+            "adapt": [{"name": "tasks/linear_probe", "fine_tune": layers}],
             "train": FINE_TUNING,
         },
         own_data={"dataset": {"val_fraction": 0.2}},
@@ -152,7 +158,7 @@ RECIPES = [
     ),
     RecipeSpec(
         name="squeezenet_retrieval",
-        summary="Features of SqueezeNet 1.1, pretrained on ImageNet, rank photographs of cats and dogs; no training",
+        summary="Rank photographs of cats and dogs by features of SqueezeNet 1.1, pretrained on ImageNet; no training",
         architecture="torchvision/squeezenet1_1",
         dataset="datasets/catdog",
         task="tasks/retrieval",

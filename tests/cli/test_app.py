@@ -73,6 +73,34 @@ def test_the_example_of_a_command_is_a_line_that_it_takes(zoo, command) -> None:
     assert f"Example: {EXAMPLES[command]}" in " ".join(zoo(command, "--help").out.split())
 
 
+@pytest.mark.parametrize("group", ["plugins", "weights", "data", "svd"])
+def test_the_help_of_a_group_has_the_whole_first_sentence_of_each_command(zoo, group) -> None:
+    context = get_command(app.app).make_context("zoo", [], resilient_parsing=True)
+    found = context.command.get_command(context, group)
+    shown = " ".join(zoo(group, "--help").out.partition("Commands:")[2].split())
+    for name, command in found.commands.items():
+        sentence = " ".join(command.help.split()).partition(". ")[0].rstrip(".")
+        assert f"{name} {sentence}" in shown
+    assert "..." not in shown
+
+
+@pytest.mark.parametrize("command", ["svd decode", "svd export", "svd ellipse"])
+def test_the_commands_of_a_plugin_have_the_help_of_the_others(zoo, command) -> None:
+    shown = zoo(*command.split(), "--help").out
+    usage, arguments = shown.splitlines()[0], shown.partition("Arguments:\n")[2].splitlines()[0]
+    assert "{" not in usage and not {"<", "[required]"} & set(arguments.split())
+    assert usage.split()[-1] == arguments.split()[0]
+    assert "[default:" not in shown and "Example: zoo svd" in " ".join(shown.split())
+
+
+def test_a_range_is_said_in_words(zoo) -> None:
+    for command in COMMANDS:
+        assert "x>=" not in zoo(command, "--help").out
+    assert zoo("info", "lenet", "--classes", "0").err == (
+        "error: --classes: must be a whole number of at least 1, not '0'; fix: for example --classes 10\n"
+    )
+
+
 def test_a_group_or_its_help_has_an_example_where_it_is_no_group() -> None:
     single = [name for name in COMMANDS if not hasattr(get_command(app.app).get_command(None, name), "commands")]  # type: ignore[arg-type]
     assert set(single) == set(EXAMPLES)
@@ -92,7 +120,7 @@ def test_the_version_is_the_distribution_s(zoo) -> None:
     from importlib import metadata
 
     version, names = metadata.version("torch-zoo"), ", ".join(plugin.namespace for plugin in registry().plugins)
-    lines = [f"zoo {version}, plugin contract {VERSION}", f"plugins of torch-zoo {version}: {names}"]
+    lines = [f"zoo {version}, plugin API {VERSION}", f"plugins of torch-zoo {version}: {names}"]
     assert zoo("--version") == (0, "\n".join(lines) + "\n", "")
 
 

@@ -87,6 +87,7 @@ def test_a_file_that_answers_otherwise_is_not_measured(zoo, fixed_bundle: Path, 
     assert measured == {(engine, batch) for engine in (EAGER, COMPILED) for batch in (1, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_a_machine_without_a_compiler_skips_the_compiled_network(zoo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")

@@ -15,8 +15,9 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
     told = zoo("matrix")
     rows = [line.split() for line in told.out.splitlines()]
     assert told.code == 0
-    assert rows[0] == ["tasks/classification"]
-    assert rows[1] == [
+    assert told.out.startswith("no, N: see reason N at the end\n\n")
+    assert rows[2] == ["tasks/classification"]
+    assert rows[3] == [
         "architecture",
         "catdog",
         "cifar10",
@@ -34,7 +35,7 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
         "photos",
     ]
     row = next(line for line in told.out.splitlines() if line.split()[:1] == ["classics/cnn"])
-    found = dict(zip(rows[1], re.split(r"\s{2,}", row.strip()), strict=True))
+    found = dict(zip(rows[3], re.split(r"\s{2,}", row.strip()), strict=True))
     assert {name for name, answer in found.items() if answer.startswith("no, ")} == {
         *("digit_sets", "digits_on_photos", "digits_rotated", "images"),
         *("mnist_on_photos", "mnist_rotated", "mnist_sets", "photos"),
@@ -46,13 +47,15 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
         networks
     )
     assert "task TASK needs pretrained weights, but ARCHITECTURE has none" in " ".join(told.out.split())
-    assert re.search(r"^\d+  task TASK needs labels, but DATASET has none; fix: choose another dataset", told.out, re.M)
+    assert re.search(
+        r"^\d+  task TASK needs targets, but DATASET has none; fix: choose another dataset", told.out, re.M
+    )
     reasons = [line for line in told.out.splitlines() if re.match(r"\d+  ", line)]
     assert len(reasons) < 25  # those that differ in names are one
-    assert any("task TASK needs multi_label targets, but DATASET has mask" in line for line in reasons)
+    assert any("task TASK needs targets of kind `multi_label`, but DATASET has `mask`" in line for line in reasons)
     alone = zoo("matrix", "--arch", "classics/alexnet", "--data", "digits", "--task", "transfer").out
     assert "1 task transfer needs pretrained weights, but alexnet has none; fix" in " ".join(alone.split())
-    assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err
+    assert "architectures of families are not shown; to show them, add for example --arch 'timm/*'" in told.err
 
 
 def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:

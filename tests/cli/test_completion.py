@@ -51,7 +51,7 @@ def test_every_option_of_every_command_is_completed(command, zoo) -> None:
     found = values(f"zoo {command} --")
     assert "--help" in found
     shown = {
-        word.strip(",;)")
+        word.strip(",;).")
         for line in zoo(command, "--help").out.splitlines()
         for word in line.split()[:2]
         if word.startswith("--")

@@ -34,7 +34,11 @@ def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path) -> None:
     assert told.err == "3 of 4 files missing; `zoo data download mnist` downloads them\n"
     facts = json.loads(zoo("data", "path", "mnist", "--json").out)
     assert (facts["dataset"], facts["here"]) == ("datasets/mnist", False) and len(facts["files"]) == 4
-    assert zoo("data", "path", "digits") == (0, "", "digits: embedded, there is nothing to download\n")
+    assert zoo("data", "path", "digits") == (
+        0,
+        "",
+        "digits: included with an installed package, there is nothing to download\n",
+    )
 
 
 def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
@@ -44,7 +48,11 @@ def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
         and told.out == ""
         and told.err.startswith("error: 4 files of mnist cannot be downloaded: ZOO_OFFLINE forbids downloads")
     )
-    assert zoo("data", "download", "digits") == (0, "digits: embedded, there is nothing to download\n", "")
+    assert zoo("data", "download", "digits") == (
+        0,
+        "digits: included with an installed package, there is nothing to download\n",
+        "",
+    )
     assert json.loads(zoo("data", "download", "digits", "--json").out) == [
         {"dataset": "datasets/digits", "argument": None, "here": True, "files": [], "instead": []}
     ]

@@ -227,7 +227,7 @@ def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch)
     assert "11.6 MB" in told and "https://" in told and facts["licence"] in told
     assert "files      3 of 4 files missing; `zoo data download mnist` downloads them\n" in told
     assert {line.split()[2] for line in told.splitlines() if line.startswith("  MNIST/")} == {"yes", "no"}
-    assert "none: it is embedded" in zoo("info", "digits").out
+    assert "none: included with an installed package" in zoo("info", "digits").out
 
 
 @pytest.mark.parametrize("name", ["classification", "onnx", "crop"])

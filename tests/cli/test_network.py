@@ -14,7 +14,7 @@ def test_info_tells_where_the_parameters_are_and_what_the_network_costs(zoo) -> 
     for text in (
         "62,006, all trainable (3×32×32, 10 classes)",
         "Linear 59,134 (95.4%), Conv2d 2,872 (4.6%)",
-        "651.7 k (651,720) an image",
+        "651.7 k (651,720) per image",
         "16 pixels after max_pool2d, one every 4 pixels",
         "fc1    ████████████████████████████████████████ 48.12 k (77.6%)",
         "78% of the parameters are in one Linear, fc1",

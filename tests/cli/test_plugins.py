@@ -158,10 +158,10 @@ def test_plugins_shows_contracts_and_what_to_upgrade(zoo, install, fresh_registr
     install("zoo-new", "new", 'ZOO_API = "2.99"\n')
     install("zoo-silent", "silent", "")
     told = zoo("plugins")
-    assert told.code == 0 and "new: incompatible: it needs contract 2.99" in told.out
+    assert told.code == 0 and "new: incompatible: it needs plugin API 2.99" in told.out
     assert "fix: upgrade torch-zoo\n" in told.out
     assert (
-        'silent: note: it states no contract version, and 2.0 is assumed; fix: ZOO_API = "2.0" in zoo_silent'
+        'silent: note: it states no plugin API version, and 2.0 is assumed; fix: ZOO_API = "2.0" in zoo_silent'
         in told.out
     )
     rows = {row["namespace"]: row for row in json.loads(zoo("plugins", "--json").out)}

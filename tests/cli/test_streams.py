@@ -122,7 +122,7 @@ def test_output_that_cannot_be_written_is_an_exit_code(tmp_path: Path, sink: str
     assert re.search(r"run cnn_digits/again finished in", log)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("short")
 def test_an_encoding_that_lacks_a_character_is_no_error(tmp_path: Path, encoding: str) -> None:
     some = {name: LINES[name] for name in ("list", "info", "arithmetic", "runs", "run")}

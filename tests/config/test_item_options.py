@@ -371,7 +371,7 @@ def test_two_defaults_for_one_kind_are_an_error_that_names_both_packages_and_the
             {"dataset": "numbers"},
             "no task is given, but no installed task is the default for values; fix: add --task NAME",
         ),
-        ({"dataset": "bare"}, "task sort needs labels, but bare has none; fix: choose another dataset"),
+        ({"dataset": "bare"}, "task sort needs targets, but bare has none; fix: choose another dataset"),
         (
             {"dataset": "numbers", "task": "freeze_and_thin"},
             (
@@ -381,7 +381,7 @@ def test_two_defaults_for_one_kind_are_an_error_that_names_both_packages_and_the
         ),
         (
             {"dataset": "bare", "task": "freeze"},
-            "task freeze needs labels, but bare has none; fix: choose another dataset",
+            "task freeze needs targets, but bare has none; fix: choose another dataset",
         ),
     ],
 )

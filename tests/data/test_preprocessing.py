@@ -110,9 +110,9 @@ RGB_ONLY = architecture(channels=(3,), input=(3, 8, 8))
     [
         (ANY, 1, {}, 1, None),
         (ANY, 3, {}, 3, None),
-        (ANY, 3, {"channels": 1}, 1, "RGB images become grey"),
-        (None, 1, {"channels": 3}, 3, "grey images become RGB"),
-        (RGB_ONLY, 1, {}, 3, "grey images become RGB"),
+        (ANY, 3, {"channels": 1}, 1, "RGB images become grayscale"),
+        (None, 1, {"channels": 3}, 3, "grayscale images become RGB"),
+        (RGB_ONLY, 1, {}, 3, "grayscale images become RGB"),
         (RGB_ONLY, 3, {"channels": 3}, 3, None),
         (architecture(channels=(1, 3)), 3, {}, 3, None),
     ],

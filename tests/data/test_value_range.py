@@ -141,7 +141,7 @@ def test_the_range_is_decided_once_from_all_training_images_and_told(
     assert data.preprocessing.value_range == due
     (told,) = (note for note in data.notes if "value_range" in note)
     values = f"their values from 0 to {due[1]:g} become 0 to 255"
-    assert told == f"10 grey images have more than 8 bits: {values} (dataset.value_range)"
+    assert told == f"10 grayscale images have more than 8 bits: {values} (dataset.value_range)"
     dark, light = (data.parts["test"].images_of([row]).mean() for row in range(2))
     assert dark < 80 < 150 < light
 

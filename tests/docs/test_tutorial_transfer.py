@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from zoo.cli.app import run_cli
 from zoo.runs.run_directory import all_runs
 
@@ -18,6 +20,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     told = ""

@@ -48,14 +48,14 @@ DRIVER = "Found no NVIDIA driver on your system. Please check that you have an N
 @pytest.mark.parametrize(
     ("built", "seen", "level", "words"),
     [
-        ("13.2", [], "ok", "no CUDA device: runs use the CPU (torch is built for CUDA 13.2)"),
+        ("13.2", [], "info", "no CUDA device: runs use the CPU (torch is built for CUDA 13.2)"),
         (
             "13.2",
             ["H100 (driver 470.1)"],
             "problem",
             "torch, built for CUDA 13.2, cannot use H100 (driver 470.1): RuntimeError",
         ),
-        (None, [], "ok", "is built without CUDA"),
+        (None, [], "info", "is built without CUDA"),
         (None, ["H100 (driver 570.1)"], "warning", "is built without CUDA, and there is H100 (driver 570.1)"),
     ],
 )
@@ -71,7 +71,7 @@ def test_where_there_is_no_cuda_the_report_says_whether_there_should_be(monkeypa
         finding.level == level
         and words.replace("RuntimeError", "Found no NVIDIA driver on your system") in finding.says
     )
-    assert (finding.fix is None) == (level == "ok")
+    assert (finding.fix is None) == (level == "info")
 
 
 def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch) -> None:
@@ -127,7 +127,7 @@ def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level
     assert (finding.name, finding.level) == ("cuda:0", level)
     if level == "ok":
         assert (
-            finding.says == "Made Up, 80.0 GB, 60.0 GB of it free, compute 9.0, bf16; torch for CUDA 13.2"
+            finding.says == "Made Up, 80.0 GB, of which 60.0 GB are free, compute 9.0, bf16; torch for CUDA 13.2"
             and finding.facts["bf16"]
         )
     else:

@@ -31,7 +31,7 @@ def test_a_provider_that_falls_back_is_not_usable(monkeypatch) -> None:
     )
     assert (needed.level, other.level, other.facts) == (
         "warning",
-        "ok",
+        "info",
         {"usable": False, "fault": "falls back"},
     ) and needed.fix
     assert (

@@ -29,7 +29,7 @@ def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch) -> None:
         "exports": "problem",
         "cache": "ok",
     }
-    assert "made when it is needed" in found["runs"].says and not (tmp_path / "not").exists()
+    assert "created when needed" in found["runs"].says and not (tmp_path / "not").exists()
     assert (
         found["exports"].says == f"ZOO_EXPORTS names a folder below a file ({tmp_path / 'file' / 'in'})"
         and found["exports"].fix == "set ZOO_EXPORTS to another folder"

@@ -87,6 +87,7 @@ def test_a_bundle_answers_as_pytorch_does(
     check_answers(bundle, make_loaded(), images, tmp_path / "out.csv")
 
 
+@pytest.mark.slow
 def test_a_bundle_with_a_fixed_batch_answers_as_pytorch_does(
     new_bundle: Callable[..., Path], make_loaded: Callable[..., LoadedModel], images: list[Path], tmp_path: Path
 ) -> None:

@@ -73,7 +73,9 @@ def test_without_kept_samples_the_closest_embedded_dataset_is_taken(make_away: M
         loaded.run.samples.rmdir()
     samples = real_samples(registry(), loaded)
     assert samples.dataset == "datasets/digits"
-    assert samples.why is not None and samples.why.endswith("verified on datasets/digits, the closest embedded dataset")
+    assert samples.why is not None and samples.why.endswith(
+        "verified on datasets/digits, the most similar dataset without a download"
+    )
 
 
 def test_an_embedded_dataset_with_options_of_its_own_is_opened_with_their_defaults(make_away: MakeAway) -> None:

@@ -87,7 +87,7 @@ def test_a_run_from_before_contract_2_is_described_and_said_to_be_refused(made_r
     found = inspect(run.path)
     assert found is not None and found.kind == "run"
     assert (found.facts["target"], found.facts["classes"], found.facts["architecture"]) == ("classes", 3, "lab/net")
-    assert found.refused == ["it was written before contract 2.0: this zoo cannot open it"]
+    assert found.refused == ["it was written by a version of zoo with plugin API 1: this zoo cannot open it"]
 
 
 def test_the_checkpoints_of_a_run_hold_and_a_damaged_one_is_named(

@@ -28,7 +28,7 @@ NOTHING = "from zoo.api import hookimpl\n"
         ("2.0", "2.3", None),
         ("2.4", "2.3", "torch-zoo"),
         ("3.0", "2.3", "torch-zoo"),
-        ("1.6", "2.0", "zoo-lab to a version for contract 2.x"),
+        ("1.6", "2.0", "zoo-lab to a version for plugin API 2.x"),
         ("2.10", "2.9", "torch-zoo"),
     ],
 )
@@ -38,7 +38,7 @@ def test_the_package_to_upgrade_is_named(stated: str, ours: str, upgrade: str | 
         assert told is None
     else:
         assert told is not None and told.endswith(f"; fix: upgrade {upgrade}")
-        assert f"it needs contract {stated} of zoo.api, and the installed torch-zoo has {ours}" in told
+        assert f"it needs plugin API {stated}, and the installed torch-zoo has {ours}" in told
 
 
 @pytest.mark.parametrize("stated", [2.0, "2", "two", "", None, "2.0.1", ("2", "0"), "-1.0"])
@@ -102,14 +102,14 @@ def zoo_register_architectures():
 @pytest.mark.parametrize(
     ("source", "state", "words"),
     [
-        ('ZOO_API = "99.0"\n', "incompatible", ["needs contract 99.0", "fix: upgrade torch-zoo"]),
-        ('ZOO_API = "1.6"\n', "incompatible", ["needs contract 1.6", "fix: upgrade zoo-lab"]),
+        ('ZOO_API = "99.0"\n', "incompatible", ["needs plugin API 99.0", "fix: upgrade torch-zoo"]),
+        ('ZOO_API = "1.6"\n', "incompatible", ["needs plugin API 1.6", "fix: upgrade zoo-lab"]),
         ("ZOO_API = 2.0\n", "broken", ["ZOO_API is 2.0, where text like"]),
         (OLD_EVENT, "incompatible", ["zoo_run_ended takes one argument, event", "status is now event.status"]),
         (
             OLD_FIELD,
             "incompatible",
-            ["written for contract 1", "classes is now num_outputs", "arguments is now builder_options", "zoo-lab"],
+            ["written for plugin API 1", "classes is now num_outputs", "arguments is now builder_options", "zoo-lab"],
         ),
     ],
     ids=["newer", "older", "no text", "event", "fields"],
@@ -133,7 +133,8 @@ def test_a_plugin_that_states_none_is_loaded_with_a_note(install: Install) -> No
     plugin = found("lab")
     assert (plugin.state, plugin.contract) == ("ok", None)
     assert (
-        plugin.note == f'it states no contract version, and {VERSION} is assumed; fix: ZOO_API = "{VERSION}" in zoo_lab'
+        plugin.note
+        == f'it states no plugin API version, and {VERSION} is assumed; fix: ZOO_API = "{VERSION}" in zoo_lab'
     )
 
 

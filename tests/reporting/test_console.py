@@ -58,7 +58,7 @@ def test_steps_are_logged_and_printed_only_after_a_long_silence(
         console.loss(Progress(batch=step, step=step), 1 / step, 100.0, 0.1)
         console.step(Progress(batch=step, step=step), 8)
         now += 20
-    assert stream.getvalue().splitlines() == ["device cpu", "epoch 1/3  step 3/41  loss 0.3333  100 samples/s"]
+    assert stream.getvalue().splitlines() == ["device cpu", "epoch 1/3  step 3/41  batch loss 0.3333  100 samples/s"]
     assert (tmp_path / "log.txt").read_text(encoding="utf-8").count("  step ") == 3
 
 

@@ -24,6 +24,7 @@ from zoo.registry.lookup import registry
 from zoo.reporting import html_page
 from zoo.reporting.html_page import ROWS, address, commands, inside, render, report, write_page
 from zoo.runs.resolve_config import resolve
+from zoo.runs.root_json import Best, Published
 from zoo.runs.run_directory import all_runs, run_id
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"
@@ -109,7 +110,7 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     seen = shown(run)
     for words in (
         "90.00%",
-        "accuracy (95% interval 80.00% to 95.00%)",
+        "test accuracy (95% confidence interval 80.00% to 95.00%)",
         "0.2500",
         "Evaluated once on the test split (10 samples)",
         "1,234",
@@ -133,10 +134,35 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     ):
         assert words in seen.text
     repeat = f"zoo run --config {run.config_file} --name one-again"
-    for command in (repeat, "zoo export toy/one --format onnx", "zoo predict toy/one IMAGE"):
+    for command in (repeat, "zoo export toy/one --onnx", "zoo predict toy/one IMAGE"):
         assert command in seen.text
     assert "zoo evaluate toy/one --split" not in seen.text, "it has no other split"
     assert seen.tags.count("img") == 2 and seen.tags.count("h1") == 1
+
+
+def test_the_page_names_the_evaluated_checkpoint_and_where_the_run_was_resumed(made_run) -> None:
+    resumed = [{"step": 3, "epoch": 1, "batches": 3}, {"step": 5, "epoch": 2, "batches": 0}]
+    run = made_run("one", epochs=EPOCHS, resumed=resumed)
+    record = run.record
+    best = Best(checkpoint="step-000005", metric="val_map", value=0.75, epoch=1, step=5)
+    for found, words in (
+        (best, "Evaluated checkpoint: step 5 (epoch 1), the best val mAP."),
+        (best.model_copy(update={"epoch": 0}), "Evaluated checkpoint: the network before training, the best val mAP."),
+        (None, "Evaluated checkpoint: step 10 (epoch 2), the last."),
+    ):
+        last = Published(name="step-000010", digest="0" * 64, step=10, epoch=2, best=found)
+        run.write_root(run.root.with_changes(checkpoints=(last,)))
+        run.write_record(record.model_copy(update={"checkpoint": run.root.chosen}))
+        assert words in shown(run).text
+    text = shown(run).text
+    assert "at step 3 (epoch 1), at step 5 (epoch 2)" in text
+    assert "Epoch 1 was resumed at step 3" in text and "Epoch 2 was resumed" not in text
+
+
+def test_a_split_that_is_not_test_is_not_called_unused(made_run) -> None:
+    run = made_run("one", results={"val": {"accuracy": 0.5}})
+    text = shown(run).text
+    assert "val accuracy" in text and "Evaluated on the val split (" in text and "not used for training" not in text
 
 
 def test_nothing_is_loaded_and_nothing_is_a_script(rich) -> None:
@@ -326,11 +352,11 @@ def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:
 
 def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
     numbers = made_run("two", target={"kind": "values", "names": ["height"]})
-    for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the target of an image")):
+    for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the values of an image")):
         found = commands(run, run.record)
         assert found[name] == f"zoo predict {run_id(run.path)} IMAGE"
-        exports = [command for command in found if command.startswith("Export in the format ")]
-        assert len(found) == 2 + len(exports) and "Export in the format onnx" in exports
+        exports = [command for command in found if command.startswith("Export as ")]
+        assert len(found) == 2 + len(exports) and "Export as .onnx file (onnx)" in exports
 
 
 def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:

@@ -97,7 +97,7 @@ def test_images_stand_in_rows_in_their_proportions_and_under_their_titles(tmp_pa
         assert title.get_text() == text and left < title.get_position()[0] < right and title.get_position()[1] > top
 
 
-def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) -> None:
+def test_curves_show_losses_and_metrics_by_epoch(tmp_path, monkeypatch) -> None:
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, file: drawn.append(figure.axes))
     rows = [
@@ -108,9 +108,9 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) 
     plots.curves(tmp_path / "x.png", [], [], "nothing yet")
     loss, metric = drawn[0]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in loss.lines] == [
-        ([1, 4, 8], [8, 5, 1]),
-        ([5, 10], [2, 1]),
-        ([5, 10], [1.5, 1.25]),
+        ([0.2, 0.8, 1.6], [8, 5, 1]),  # 5 steps per epoch
+        ([1, 2], [2, 1]),
+        ([1, 2], [1.5, 1.25]),
     ]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in metric.lines] == [([1, 2], [0.5, 0.75])]
     assert len(drawn[1]) == 1

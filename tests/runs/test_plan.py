@@ -78,7 +78,7 @@ def test_all_problems_are_reported_at_once_whatever_finds_them() -> None:
         resolve(registry(), "vgg16", overrides={"dataset": "photos", "train": {"epochs": 0}})
     assert [problem.partition(";")[0] for problem in caught.value.problems] == [
         "train.epochs: must be greater than or equal to 1, not 0",
-        "task classification needs labels, but photos has none",
+        "task classification needs targets, but photos has none",
     ]
 
 

@@ -98,7 +98,7 @@ def test_two_of_one_name_are_reported_under_their_whole_names(catalogue: Registr
         (["f1"], UsageError, ["lab (zoo-lab)", "rival (zoo-rival)", "lab/f1 or rival/f1"]),
         (["topk"], UnknownNameError, ["did you mean top_k"]),
         (["top_k", "lab/top_k"], UsageError, ["'lab/top_k' is given twice", "train.metrics"]),
-        (["mae"], UsageError, ["'lab/mae' needs values targets, but the data has classes"]),
+        (["mae"], UsageError, ["'lab/mae' needs targets of kind `values`, but the data has `classes`"]),
         ([{"top_k": {"kk": 2}}], ConfigError, ["train.metrics.top_k.kk: unknown key", "did you mean k?"]),
         ([{"top_k": {}, "f1": {}}], UsageError, ["is not a metric"]),
         ([3], UsageError, ["3 is not a metric"]),
@@ -118,5 +118,5 @@ def test_what_cannot_be_built_is_refused(
 
 def test_the_kind_of_the_target_is_checked_before_anything_is_imported(catalogue: Registry) -> None:
     assert list(find_metrics(catalogue, ["mae"], "values")) == ["mae"]
-    with pytest.raises(UsageError, match="the data has values"):
+    with pytest.raises(UsageError, match="the data has `values`"):
         build_metrics(catalogue, ["top_k"], Values(names=("age",)))

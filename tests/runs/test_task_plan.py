@@ -129,10 +129,15 @@ def test_what_adaptations_need_is_needed_by_the_plan(tasks: Registry) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "adapt", "words"),
     [
-        ("sort", "bare", (), "task sort needs labels, but bare has none; fix: choose another dataset"),
-        ("freeze", "bare", (), "task freeze needs labels, but bare has none; fix: choose another dataset"),
-        ("fit", "toy", (), "task fit needs values or opaque targets, but toy has classes; fix: choose another"),
-        ("solve_classes", "bare", (), "task solve_classes needs labels, but bare has none"),
+        ("sort", "bare", (), "task sort needs targets, but bare has none; fix: choose another dataset"),
+        ("freeze", "bare", (), "task freeze needs targets, but bare has none; fix: choose another dataset"),
+        (
+            "fit",
+            "toy",
+            (),
+            "task fit needs targets of kind `values` or `opaque`, but toy has `classes`; fix: choose another",
+        ),
+        ("solve_classes", "bare", (), "task solve_classes needs targets, but bare has none"),
         ("solve", "bare", ("thin",), "task solve has no network to adapt (adapt); fix: remove adapt"),
         ("sort", "toy", ("thinn",), "no adaptation is called 'thinn'; fix: did you mean thin?"),
     ],

@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_command_works_with_what_windows_has(folder: Path) -> None:
     words = [sys.executable, "-X", "warn_default_encoding", "-W", "ignore", str(SCRIPT), json.dumps(COMMANDS), "codes"]
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}

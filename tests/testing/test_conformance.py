@@ -111,7 +111,7 @@ def test_each_fault_of_a_plugin_is_named(odd: Odd, source: str, parts: str, chec
 def test_a_plugin_states_the_contract_it_was_written_for(odd: Odd) -> None:
     found = odd("", version="")
     assert [line.check for line in found] == ["plugin/contract"]
-    assert "it states no contract version" in found[0] and 'ZOO_API = "2.0" in zoo_odd' in found[0]
+    assert "it states no plugin API version" in found[0] and 'ZOO_API = "2.0" in zoo_odd' in found[0]
 
 
 def test_a_command_group_bears_the_name_of_its_plugin(odd: Odd) -> None:
@@ -124,7 +124,7 @@ def test_a_command_group_bears_the_name_of_its_plugin(odd: Odd) -> None:
 
 def test_every_fault_is_in_the_one_assertion_with_its_check(odd: Odd) -> None:
     odd(NET, IDLE)
-    with pytest.raises(AssertionError, match="plugin 'odd' does not keep the contract") as caught:
+    with pytest.raises(AssertionError, match="plugin 'odd' violates the plugin API") as caught:
         check_plugin("odd")
     told = str(caught.value).splitlines()
     assert len(told) == 3

@@ -143,11 +143,11 @@ def test_each_goes_with_what_others_wrote(
     [
         (
             ("ripple", "--data", "digits", "--task", "logcosh"),
-            "task logcosh needs values targets, but digits has",
+            "task logcosh needs targets of kind `values`, but digits has",
         ),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "classification"),
-            "needs classes targets, but tides has values",
+            "needs targets of kind `classes`, but tides has `values`",
         ),
         (("lenet", "--data", "tides:nowhere.parquet", "--task", "svd_compress"), "needs pretrained weights, but lenet"),
         (

@@ -119,8 +119,18 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path)
     stopped = RunDir(tmp_path / "stopped")
     assert stopped.record.status == "interrupted"
     assert checkpoints.names(stopped.checkpoints)[0] == "step-000020"
+    assert str(caught.value).startswith("interrupted at step 20 (epoch 2); a checkpoint was written (")
     assert stopped.error_file.exists()
     zoo.run(resume=stopped.path, console=Console(quiet=True))
+    assert not stopped.error_file.exists(), "it is of the interruption, and the run is finished"
+    record = find(stopped.path).record
+    assert record.resumed == [{"step": 20, "epoch": 2, "batches": 5}]
+    first, second = stopped.epochs()[:2]
+    batch = stopped.config.train.batch_size
+    for row, trained in ((first, record.samples["train"]), (second, record.samples["train"] - 5 * batch)):
+        assert row["samples_per_second"] * row["train_seconds"] == pytest.approx(trained, rel=0.01)
+    page = stopped.page_file.read_text(encoding="utf-8")
+    assert "at step 20 (epoch 2)" in page and "Epoch 2 was resumed at step 20" in page
     whole = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "whole", console=Console(quiet=True))
     assert find(stopped.path).record.status == "finished"
     assert all(

@@ -121,7 +121,7 @@ def test_another_size_is_that_of_pillow_s_bilinear_filter(side: int) -> None:
         (how(permute_pixels=2), how(permute_pixels=1), "another order of pixels"),
         (how(permute_pixels=2), how(), "another order of pixels"),
         (how(permute_pixels=1), how(9, permute_pixels=1), "cannot be resized to the teacher's size"),
-        (how(channels=3), how(), "trained on grey images"),
+        (how(channels=3), how(), "trained on grayscale images, but these inputs are RGB"),
         (how(value_range=(0, 4095)), how(value_range=(0, 255)), "another range of pixel values"),
     ],
 )

@@ -142,7 +142,7 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, images: Path, tmp_path
     if others and any(spec.same_inputs and not spec.new_head for spec in adaptations(cell)):
         with pytest.raises(
             UsageError,
-            match=r"the data that the weights were trained on: the weights \w+: .*, datasets/\w+: \w+",
+            match=r"the data that the weights were trained on: the weights `\w+`: .*, datasets/\w+: \w+",
         ):
             prepare(plan)
         return
@@ -211,7 +211,7 @@ def test_both_answers_are_in_the_table() -> None:
     assert {cell.refusal is None for cell in CELLS} == {True, False}
     assert len(REFUSED) > 40
     refused = {(cell.task, cell.refusal.partition(";")[0]) for cell in CELLS if cell.refusal is not None}
-    assert ("tasks/classification", "task classification needs labels, but photos has none") in refused
+    assert ("tasks/classification", "task classification needs targets, but photos has none") in refused
     assert ("tasks/transfer", "task transfer needs pretrained weights, but alexnet has none") in refused
 
 

@@ -132,7 +132,12 @@ def test_a_run_its_export_and_its_bundle_predict_the_same(tmp_path: Path, images
     run("cnn_digits", overrides={"train": {"epochs": 1}, "device": "cpu"}, out=out)
     by_torch = predict(out, [images])
     assert by_torch.engine.startswith("torch ")
+    for device in ("tpu", "cuda:99"):
+        with pytest.raises(UsageError, match=device):
+            predict(out, [images], device=device)
     bundle = export("cnn_digits")
+    with pytest.raises(UsageError, match="run by its runtime, not by PyTorch"):
+        predict(bundle.path, [images], device="cuda")
     assert bundle.path == tmp_path / "exports" / "cnn_digits"
     assert "cnn_digits/one" in bundle.source
     by_onnx = predict(bundle.path, [images])

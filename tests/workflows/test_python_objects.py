@@ -389,7 +389,7 @@ def test_numbers_are_learned_by_a_task_of_a_third_party(install: Callable[..., P
     assert np.sqrt((off**2).mean()) == pytest.approx(result.metrics["rmse"], rel=1e-4)
     whole = zoo.run(model=Net(outputs=1), data=(X, Y), task="logcosh", dry_run=True, **SMALL)  # integers, as numbers
     assert whole.record.target.kind == "values"
-    with pytest.raises(UsageError, match=r"needs classes targets, but data-.* has values"):
+    with pytest.raises(UsageError, match=r"needs targets of kind `classes`, but data-.* has `values`"):
         zoo.run(model=Net(), data=split, task="tasks/classification", **SMALL)
 
 

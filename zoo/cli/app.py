@@ -21,7 +21,7 @@ from typer.main import get_command, get_group
 from zoo.cli.failures import INTERRUPTED, fail, path_line, usage_line
 from zoo.cli.item_names import unknown
 from zoo.cli.output import forget_json, say
-from zoo.cli.plain_command import PlainCommands
+from zoo.cli.plain_command import PlainCommands, plain
 from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError, report_to
 from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
@@ -43,8 +43,7 @@ class LazyGroup(TyperGroup):
         from zoo.registry.lookup import load_object
 
         found = load_object(groups[cmd_name].spec.target, groups[cmd_name])
-        found.rich_markup_mode = None  # help looks the same in every command
-        return get_group(found)
+        return get_group(plain(found))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for heading, names in SECTIONS.items():

@@ -12,7 +12,7 @@ from zoo.analysis.layer_math import KINDS, Settings, Single, single
 from zoo.cli.item_names import unknown
 from zoo.cli.options import takes
 from zoo.cli.output import say, say_facts, say_json
-from zoo.cli.shared_options import AsJson
+from zoo.cli.shared_options import AsJson, whole_number
 from zoo.errors import UsageError
 
 DEFAULT_INPUTS = {"conv1d": "1,64", "linear": "400"}
@@ -27,7 +27,8 @@ class ArithmeticOptions:
         typer.Option("--input", metavar="C,H,W", help="Input shape; default 3,32,32 (conv1d 1,64; linear 400)."),
     ] = None
     out: Annotated[
-        int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or outputs of a linear layer.")
+        str | None,
+        typer.Option("--out", metavar="N", help="Output channels, or outputs of a linear layer; at least 1."),
     ] = None
     kernel: Annotated[
         str | None,
@@ -48,7 +49,7 @@ class ArithmeticOptions:
     def settings(self) -> Settings:
         """Raises UsageError for what is no number."""
         return Settings(
-            out=self.out,
+            out=None if self.out is None else whole_number("--out", self.out),
             kernel=() if self.kernel is None else _numbers("kernel", self.kernel),
             stride=() if self.stride is None else _numbers("stride", self.stride),
             padding=_numbers("padding", self.padding),

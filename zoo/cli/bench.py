@@ -24,7 +24,8 @@ class BenchOptions:
         list[str],
         typer.Argument(
             metavar="RUN|BUNDLE|FILE...",
-            help="Runs (folder, id, or the name of a recipe for its newest run), bundles, or files exported by zoo.",
+            help="Runs (folder, id, or the name of a recipe or architecture for its newest run), bundles, or files "
+            "exported by zoo.",
         ),
     ]
     batch: Annotated[
@@ -69,8 +70,8 @@ def bench(options: BenchOptions) -> None:
     """Measure the speed.
 
     Prints the latency of a call (median, interquartile range, 95th percentile), the throughput and the memory. A run
-    is first exported to a temporary folder. If the outputs of an engine differ from PyTorch's, it is not measured, and
-    the command exits with code 5.
+    is first exported to a temporary folder. If the outputs of an engine (torch.compile or an exported file) differ
+    from PyTorch's by more than the tolerance, it is not measured, and the command exits with code 5.
     """
     batches = [_number(text, "--batch", "1,8,32") for text in options.batch.split(",")]
     threads = None if options.threads is None else _number(options.threads, "--threads", "2")
@@ -155,7 +156,7 @@ def _say_target(target: TargetResult) -> None:
     if target.preprocessing is not None:
         prepared = target.preprocessing
         median, iqr, p95 = _figures(prepared.latency_ms)
-        say(f"  decoding and preprocessing: {median} ms an image (IQR {iqr}, p95 {p95});")
+        say(f"  decoding and preprocessing: {median} ms per image (IQR {iqr}, p95 {p95});")
         say(f"    {plural(prepared.count, 'image')} {prepared.images}, one thread")
     if target.max_rel_error is not None:
         say(f"  outputs equal {target.compared_with}'s, largest relative difference {target.max_rel_error:.1e}")

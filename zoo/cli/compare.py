@@ -23,7 +23,8 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Two or more runs: folders, ids, or names of recipes for their newest runs."
+            metavar="RUN...",
+            help="Two or more runs: folders, ids, or names of recipes or architectures for their newest runs.",
         ),
     ],
     out: Annotated[
@@ -31,7 +32,8 @@ def compare(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Folder for compare.png; default: the current folder. An existing image is kept (compare-2.png).",
+            help="Folder for compare.png; default: the current folder. An existing compare.png is not overwritten: the "
+            "new image is called compare-2.png.",
         ),
     ] = None,
     as_json: AsJson = False,

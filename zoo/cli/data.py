@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 FEW_CLASSES = 40
 """Classes up to which the table by class is shown; ``--json`` has it always."""
 
+NAMES = "Names of datasets, such as mnist (see `zoo list datasets`)."
+
 data = group("Download, locate and check the files of datasets.")
 
 
 @data.command(epilog="Example: zoo data download mnist")
 def download(
-    names: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Datasets.")],
+    names: Annotated[list[str], typer.Argument(metavar="DATASET...", help=NAMES)],
     as_json: AsJson = False,
 ) -> None:
-    """Download the files of datasets that are not on this machine."""
+    """Download the missing files of datasets."""
     with json_alone(as_json):
         from zoo.workflows import data_download
 
@@ -39,10 +41,15 @@ def download(
 
 @data.command(epilog="Example: zoo data path mnist")
 def path(
-    name: Annotated[str | None, typer.Argument(metavar="DATASET", help="Dataset; default: the data folder.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATASET", help="Dataset whose files to locate; without it, the data folder is printed."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the path of the data folder, or of a dataset's files."""
+    """Print the path of the data folder, or the paths of a dataset's files."""
     from zoo.support.paths import data_root
 
     if name is None:
@@ -71,13 +78,15 @@ def path(
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DATASET...", help="Datasets; default: every dataset on this machine."),
+        typer.Argument(
+            metavar="DATASET...", help="Names of datasets, or folder:PATH; default: every dataset on this machine."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decode the images of a dataset, count them, and report faults and duplicates.
+    """Decode the images of datasets, count them, and report unreadable images, altered files and duplicate images.
 
-    Files are compared with the published ones by their sha256.
+    Files are compared with the published ones by their sha256. Images with the same pixels are duplicates.
     """
     from zoo.workflows.data_check import check as examine
 

@@ -11,7 +11,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import figure, json_alone, note, plural, say, say_json
-from zoo.cli.shared_options import DEVICE, KEY, MODEL, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
+from zoo.cli.shared_options import KEY, MODEL, MODEL_DEVICE, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class EvaluateOptions:
         typer.Option(
             "--split",
             metavar="SPLIT",
-            help="Split to evaluate: train, val, test (default), or predict (unlabelled images; needs --out).",
+            help="Split to evaluate: train, val, test (default), or predict (unlabelled images: only "
+            "writes predictions, and needs --out).",
         ),
     ] = None
     data: Annotated[
@@ -45,7 +46,7 @@ class EvaluateOptions:
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None
     key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
     provider: Provider = "cpu"
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", show_default=False, help=DEVICE)] = "auto"
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", show_default=False, help=MODEL_DEVICE)] = "auto"
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Also write predictions, tables and images to this new folder."),

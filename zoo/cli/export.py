@@ -12,25 +12,19 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, options_of
+from zoo.cli.shared_options import KEY, PROVIDERS, WEIGHTS, WEIGHTS_KEY, AsJson, options_of
 from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
+from zoo.registry.core_commands import format_flag
 from zoo.registry.lookup import registry
 from zoo.support.formatting import enumerated
 from zoo.support.paths import relative
-
-TAKEN = ("format", "weights", "weights-key", "data", "out", "batch", "provider", "set", "sign", "json", "help", "debug")
-"""The other options of the command, whose names no flag of a format can have."""
 
 
 def _formats() -> dict[str, str]:
     """The names of the installed exporters, by the keyword of their flag."""
     names = dict.fromkeys(item.spec.name for item in registry().items("exporter"))
-    return {f"as_{re.sub('[^a-z0-9]', '_', name)}": name for name in names if name not in TAKEN}
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return {f"as_{re.sub('[^a-z0-9]', '_', name)}": name for name in names if format_flag(name)}
 
 
 FORMATS = _formats()
@@ -44,7 +38,8 @@ class _Named:
         typer.Argument(
             metavar="NAME|RUN",
             help="What to export: a run, or the name of a recipe or architecture. A name exports its newest finished "
-            "run, or its pretrained weights if there is no such run; with --weights, always those weights.",
+            "run; if there is none, the name of a recipe exports its pretrained weights. With --weights, a name "
+            "exports those weights.",
         ),
     ]
 
@@ -52,7 +47,7 @@ class _Named:
 _Flags: Any = dataclasses.make_dataclass(
     "_Flags",
     [
-        (keyword, Annotated[bool, typer.Option(_flag(name), help=f"Same as --format {name}.")], False)
+        (keyword, Annotated[bool, typer.Option(format_flag(name), help=f"Same as --format {name}.")], False)
         for keyword, name in FORMATS.items()
     ],
     bases=(_Named,),
@@ -70,10 +65,20 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
     key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Dataset to verify the export on; default: that of the model."),
+        typer.Option(
+            "--data",
+            metavar="D",
+            help="Dataset to verify the export on; default: that of the model. If its files are not on this machine, "
+            "the samples in the folder of the run or a similar dataset are used, and zoo prints a note.",
+        ),
     ] = None
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the bundle; default: exports/NAME, with the name of the recipe or architecture.",
+        ),
     ] = None
     batch: Annotated[
         str,
@@ -90,7 +95,7 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
             "--provider",
             metavar="P",
             show_default=False,
-            help="Execution provider for the verification: cpu (default), cuda, or another one that the format has.",
+            help=f"Execution provider for the verification: {PROVIDERS}",
         ),
     ] = "cpu"
     assignments: Annotated[
@@ -161,7 +166,7 @@ def _format(options: ExportOptions) -> str:
     flags = [name for keyword, name in FORMATS.items() if getattr(options, keyword)]
     named: dict[str, None] = dict.fromkeys([*flags, *([] if options.format_ is None else [options.format_])])
     if len(named) > 1:
-        spoken = [_flag(name) for name in flags]
+        spoken = [str(format_flag(name)) for name in flags]
         spoken += [] if options.format_ is None else [f"--format {options.format_}"]
         raise UsageError(f"{' and '.join(spoken)} do not go together", fix="keep one of them")
     return default_exporter(registry(), next(iter(named), None)).canonical

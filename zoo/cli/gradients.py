@@ -23,7 +23,8 @@ class GradientsOptions:
         typer.Option(
             "--versus",
             metavar="KEY.PATH=VALUE",
-            help="Also measure the network with this key changed, and compare; may be repeated.",
+            help="Also measure the network with this key changed, and compare. May be repeated; each repetition adds a "
+            "variant.",
         ),
     ] = None
     data: DataName = None

@@ -9,6 +9,8 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
+from zoo.support.formatting import first_sentence
+
 WIDTH = 80
 """Columns of a terminal from which on help is as it is here: the parser makes it no wider."""
 
@@ -21,7 +23,7 @@ def describe(command: Any, context: Any) -> dict[str, Any]:
     """Return a command and those below it as JSON data."""
     names = command.list_commands(context) if hasattr(command, "list_commands") else []
     return {
-        "about": (command.help or "").partition("\n")[0],
+        "about": first_sentence(command.help or ""),
         "help": command.get_help(context),
         "parameters": [_parameter(each, context) for each in command.get_params(context)],
         "commands": {name: _below(command, context, name) for name in names},

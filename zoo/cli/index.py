@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.output import json_alone, note, plural, say, say_json
-from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
+from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, BundleProvider
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def index(
             "--model",
             metavar="RUN|BUNDLE|ARCH",
             help="Model that computes the vectors: a run, the bundle of an embedding network, or an architecture (with "
-            "--weights); default: the model of the existing index.",
+            "--weights). Required for a new index; default: the model of the existing index.",
         ),
     ] = None,
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None,
@@ -48,7 +48,7 @@ def index(
             help="Also list groups of images whose cosine similarity is at least S, such as 0.97.",
         ),
     ] = None,
-    provider: Provider = "cpu",
+    provider: BundleProvider = "cpu",
     as_json: AsJson = False,
 ) -> None:
     threshold = None if duplicates is None else _threshold(duplicates)

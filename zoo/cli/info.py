@@ -19,7 +19,7 @@ from zoo.cli.output import (
     say_json,
     say_wrapped,
 )
-from zoo.cli.shared_options import AsJson, options_of, parse_shape
+from zoo.cli.shared_options import AsJson, options_of, parse_shape, whole_number
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, registry
 from zoo.support.formatting import known
@@ -37,7 +37,8 @@ def info(
         str,
         typer.Argument(
             metavar="NAME",
-            help="An architecture, family, dataset, task, recipe, adaptation, exporter, augmentation or metric.",
+            help="Name of an architecture, dataset, task, recipe, adaptation, exporter, augmentation or metric, or of "
+            "all networks of a library, such as 'timm/*'.",
         ),
     ],
     shape: Annotated[
@@ -49,11 +50,14 @@ def info(
         ),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option("--classes", metavar="N", min=1, help="Number of outputs (classes) of the network.")
+        str | None,
+        typer.Option("--classes", metavar="N", help="Number of outputs (classes) of the network, at least 1."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set an option of the architecture; may be repeated."),
+        typer.Option(
+            "--set", metavar="architecture.KEY=VALUE", help="Set an option of the architecture; may be repeated."
+        ),
     ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="List the layers with output shape, parameters and multiply-accumulates.")
@@ -65,7 +69,9 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     check_drawing(plot)
-    asked = Asked(None if shape is None else parse_shape(shape), classes, options_of(assignments, "architecture"))
+    asked = Asked(
+        None if shape is None else parse_shape(shape), _classes(classes), options_of(assignments, "architecture")
+    )
     with json_alone(as_json):
         catalogue = registry()
         items = catalogue.find_any(name)
@@ -90,6 +96,10 @@ def info(
         _say(facts, network, layers=layers)
     if plot is not None:
         say(f"saved: {plot}")
+
+
+def _classes(text: str | None) -> int | None:
+    return None if text is None else whole_number("--classes", text)
 
 
 def _network(
@@ -177,7 +187,7 @@ def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "licence", facts["licence"]
     yield "homepage", facts["homepage"]
     if not facts["files"]:
-        yield "download", "none: it is embedded" if facts["embedded"] else "none: it is on your disk"
+        yield "download", "none: included with an installed package" if facts["embedded"] else "none: on your disk"
         return
     yield "download", f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
     yield "files", facts["state"]

@@ -31,11 +31,11 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
     trained = "all trainable" if not frozen else f"{found.trainable:,} trainable"
     yield "parameters", f"{found.parameters:,}, {trained} ({_shape(found.input)}, {classes} classes)"
     yield (
-        "of these in",
+        "by layer kind",
         ", ".join(f"{kind} {size:,} ({size / found.parameters:.1%})" for kind, size in found.by_kind.items()),
     )
-    yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) an image"
-    yield "activations", f"{found.activation_bytes / 1e6:.3g} MB an image in fp32"
+    yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) per image"
+    yield "activations", f"{found.activation_bytes / 1e6:.3g} MB per image in fp32"
     yield "output", _shape(found.output)
     widest = _widest(found)
     if widest is not None:

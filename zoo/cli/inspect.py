@@ -27,10 +27,10 @@ def inspect(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Describe a file or folder of unknown origin, without executing or writing anything.
+    """Describe a file or folder of unknown origin, without executing its code or writing files.
 
     Prints its kind and content, whether the recorded digests match, which plugins it needs, and what zoo would refuse
-    to load and why. Exits with code 3 if zoo does not know the format.
+    to load and why. Exits with code 3 if zoo does not recognize the format.
     """
     from zoo.inspection.inspect import inspect as look
 

@@ -35,7 +35,7 @@ def matrix(
     catalogue, options = registry(), options_of(assignments, "dataset")
     data, _, path = (data or "").partition(":")
     if path:
-        note(f"note: the table is made of what datasets say of themselves; {path} is not looked at")
+        note(f"note: the table shows what the dataset declares; the files in {path} are not read")
     with json_alone(as_json):
         found = list(
             cells(
@@ -53,8 +53,8 @@ def matrix(
     else:
         note("no component matches this name")
     if arch is None and catalogue.items("family") and not as_json:
-        names = ", ".join(f"'{item.canonical}'" for item in catalogue.items("family"))
-        note(f"note: families are left out; add --arch, for example one of {names}")
+        first = catalogue.items("family")[0].canonical
+        note(f"note: architectures of families are not shown; to show them, add for example --arch '{first}'")
 
 
 def _say(found: list[Cell]) -> None:
@@ -64,6 +64,9 @@ def _say(found: list[Cell]) -> None:
         if cell.refusal is not None:
             texts.setdefault(_without_names(cell), []).append(cell.refusal)
     reasons = list(texts)
+    if reasons:
+        say("no, N: see reason N at the end")
+        say()
     for number, task in enumerate(dict.fromkeys(cell.task for cell in found)):
         if number:
             say()
@@ -84,7 +87,7 @@ def _say(found: list[Cell]) -> None:
         say_wrapped(f"{number}  ", told[0] if len(set(told)) == 1 else reason)
     if any(cell.changes for cell in found):
         say()
-        say("*  the images are changed to suit the network: --json says how")
+        say("*  images are resized or converted to fit the network; see --json for details")
 
 
 def _mark(cell: Cell, reasons: list[str]) -> str:
@@ -99,6 +102,6 @@ def _without_names(cell: Cell) -> str:
     names = {"ARCHITECTURE": cell.architecture, "DATASET": cell.dataset, "TASK": cell.task}
     for word, name in names.items():
         for each in () if name is None else (name, name.rpartition("/")[2]):
-            # "multi_label targets" are a kind of targets, and not the task of that name
-            text = re.sub(rf"(?<![\w/]){re.escape(each)}(?![\w/]| targets)", word, text)
+            # `multi_label` is a kind of targets, and not the task of that name
+            text = re.sub(rf"(?<![\w/`]){re.escape(each)}(?![\w/`])", word, text)
     return text

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from zoo.cli.output import note, plural, say, say_json, say_table
+from zoo.cli.output import note, say, say_json, say_table
 from zoo.registry.catalogue import Plugin
 from zoo.support.formatting import many
 
 
 def versions(core: str, contract: str, plugins: Sequence[Plugin]) -> Iterator[str]:
     """Lines for `zoo --version`: what a report of a fault should name."""
-    yield f"zoo {core}, plugin contract {contract}"
+    yield f"zoo {core}, plugin API {contract}"
     by_distribution: dict[str, list[str]] = {}
     for plugin in plugins:
         name = plugin.namespace if plugin.state == "ok" else f"{plugin.namespace} ({plugin.state})"
@@ -35,11 +35,11 @@ def print_plugins(found: Sequence[Plugin], *, as_json: bool) -> None:
             f"{plugin.distribution} {plugin.version}",
             plugin.contract or "–",
             plugin.module,
-            _gifts(plugin),
+            plugin.provides,
         ]
         for plugin in found
     ]
-    say_table(["plugin", "state", "from", "contract", "module", "gives"], rows, flexible=5)
+    say_table(["plugin", "state", "package", "API", "module", "provides"], rows, flexible=5)
     for plugin in found:
         if plugin.state != "ok":
             say(f"{plugin.namespace}: {plugin.state}: {plugin.cause}")
@@ -59,7 +59,3 @@ def as_dict(plugin: Plugin) -> dict[str, Any]:
         "module": plugin.module,
         "gives": {many(kind): [spec.name for spec in specs] for kind, specs in plugin.specs.items()},
     }
-
-
-def _gifts(plugin: Plugin) -> str:
-    return ", ".join(plural(len(specs), kind) for kind, specs in plugin.specs.items()) or "–"

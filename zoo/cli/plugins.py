@@ -28,7 +28,7 @@ def bare(context: typer.Context, as_json: AsJson = False) -> None:
 
 @plugins.command(name="list", epilog="Example: zoo plugins list --json")
 def list_plugins(as_json: AsJson = False) -> None:
-    """List plugins: whether they load, what they provide, and the error of each that fails."""
+    """List installed plugins: their state, the components they provide, and why a plugin could not be loaded."""
     _print(as_json=as_json)
 
 
@@ -44,12 +44,15 @@ def check(
         typer.Option(
             "--data",
             metavar="DATASET=PATH",
-            help="Small example files for a dataset that reads a path; may be repeated.",
+            help="Small example data for a dataset that reads the user's files; may be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a plugin against the plugin contract, as `zoo.testing.check_plugin` does."""
+    """Check a plugin against the plugin API.
+
+    The checks are those of `zoo.testing.check_plugin`.
+    """
     examples = dict(_example(text) for text in data or [])
     with json_alone(as_json):
         from zoo.testing import find_faults

@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import KEY, MODEL, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
+from zoo.cli.shared_options import KEY, MODEL, MODEL_DEVICE, WEIGHTS, WEIGHTS_KEY, AsJson, Provider, whole_number
 from zoo.errors import DataError, UsageError
 from zoo.support.paths import check_drawing
 
@@ -65,16 +65,27 @@ class PredictOptions:
     ] = None
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="PNG", help="Draw the first 50 images with their predictions and masks."),
+        typer.Option(
+            "--plot",
+            metavar="PNG",
+            help="Write an image of the first 50 images with their predictions to this file; masks are drawn over "
+            "them.",
+        ),
     ] = None
     explain: Annotated[
         Path | None,
-        typer.Option("--explain", metavar="PNG", help="Draw a Grad-CAM heat map for each of the first 50 predictions."),
+        typer.Option(
+            "--explain",
+            metavar="PNG",
+            help="Write an image of the first 50 images with a Grad-CAM heat map of the top-1 class to this file.",
+        ),
     ] = None
     csv: Annotated[
         Path | None,
         typer.Option(
-            "--csv", metavar="FILE", help="Also write the predictions to this table, with all probabilities or values."
+            "--csv",
+            metavar="FILE",
+            help="Also write the predictions to this CSV file, with all probabilities or values.",
         ),
     ] = None
     jsonl: Annotated[
@@ -111,7 +122,8 @@ class PredictOptions:
             "--top",
             metavar="K",
             show_default=False,
-            help="Number of classes to print for each image; default: 3. Regression prints all values.",
+            help="Number of classes to print for each image; default: 3. A regression model always prints all its "
+            "values.",
         ),
     ] = "3"
     max_pixels: Annotated[
@@ -124,6 +136,7 @@ class PredictOptions:
         ),
     ] = None
     provider: Provider = "cpu"
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", show_default=False, help=MODEL_DEVICE)] = "auto"
     as_json: AsJson = False
 
 
@@ -144,6 +157,7 @@ def predict(options: PredictOptions) -> None:
         predictor = open_predictor(
             options.target, weights=options.weights, weights_key=options.key, provider=options.provider,
             max_pixels=None if options.max_pixels is None else int(options.max_pixels), window=options.window,
+            device=options.device,
         )  # fmt: skip
         if options.explain is not None:
             require_gradients(predictor.decision, predictor.network)
@@ -178,10 +192,8 @@ def _dataset(options: PredictOptions) -> str | None:
 
 def _check(options: PredictOptions) -> None:
     for option, text in (("--top", options.top), ("--count", options.count), ("--max-pixels", options.max_pixels)):
-        if text is not None and (not text.isdecimal() or int(text) < 1):
-            raise UsageError(
-                f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3"
-            )
+        if text is not None:
+            whole_number(option, text, 3)
     check_drawing(options.plot)
     check_drawing(options.explain)
     if options.csv is not None and options.csv == options.jsonl:

@@ -11,7 +11,7 @@ import typer
 from zoo.cli.config_options import Assignments, BatchSize, DataName, Device, Seed, TaskName
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, say_json
-from zoo.cli.shared_options import KEY, WEIGHTS_KEY, AsJson
+from zoo.cli.shared_options import KEY, WEIGHTS_KEY, AsJson, whole_number
 from zoo.errors import UsageError
 from zoo.runs.object_names import is_reference
 
@@ -122,7 +122,15 @@ class RunOptions:
         Path | None,
         typer.Option("--out", metavar="DIR", help="Path of the run directory; default: a new folder under runs/."),
     ] = None
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Resume an interrupted run.")] = None
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Resume an interrupted run: its folder, its id, or the name of a recipe or architecture for its "
+            "newest run.",
+        ),
+    ] = None
     inexact: Annotated[
         bool,
         typer.Option(
@@ -138,7 +146,8 @@ class RunOptions:
         bool,
         typer.Option(
             "--quality",
-            help="With folder:PATH: also fine-tune the last layers, if that is better on the validation split.",
+            help="With folder:PATH: also fine-tune the last layers, and keep the result only if it is better on the "
+            "validation split.",
         ),
     ] = False
     as_json: AsJson = False
@@ -160,7 +169,7 @@ def run(options: RunOptions) -> None:
         if options.seeds is not None:
             from zoo.workflows.seeds import run_seeds
 
-            facts = seeds_facts(run_seeds(_count(options.seeds), options.name, **given))
+            facts = seeds_facts(run_seeds(whole_number("--seeds", options.seeds, 5), options.name, **given))
         else:
             from zoo.workflows.run import run as start
 
@@ -201,12 +210,6 @@ def seeds_facts(result: SeedsResult) -> dict[str, Any]:
         "metrics": result.metrics,
         "runs": [run_facts(run) for run in result.runs],
     }
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--seeds: must be a whole number of at least 1, not '{text}'", fix="for example --seeds 5")
-    return int(text)
 
 
 def _check_together(options: RunOptions) -> None:

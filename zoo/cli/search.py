@@ -9,8 +9,7 @@ import typer
 
 from zoo.cli.index import DEFAULT, IndexFile
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import AsJson, Provider
-from zoo.errors import UsageError
+from zoo.cli.shared_options import AsJson, BundleProvider, whole_number
 from zoo.support.paths import check_drawing
 
 
@@ -22,18 +21,20 @@ def search(
         typer.Option("--top", metavar="K", show_default=False, help="Number of matches for each query; default: 5."),
     ] = "5",
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the first 20 queries with their matches.")
+        Path | None,
+        typer.Option(
+            "--plot", metavar="PNG", help="Write an image of the first 20 queries with their matches to this file."
+        ),
     ] = None,
-    provider: Provider = "cpu",
+    provider: BundleProvider = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    if not top.isdecimal() or int(top) < 1:
-        raise UsageError(f"--top: must be a whole number of at least 1, not '{top}'", fix="for example --top 5")
+    count = whole_number("--top", top, 5)
     check_drawing(plot)
     with json_alone(as_json):
         from zoo.workflows.image_index import search as find
 
-        found = find(images, index=file, top=int(top), provider=provider)
+        found = find(images, index=file, top=count, provider=provider)
     if plot is not None:
         from zoo.workflows.draw_matches import draw
 

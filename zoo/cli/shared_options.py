@@ -15,13 +15,19 @@ WEIGHTS = (
     "Pretrained weights: a name listed by `zoo weights list`, a safetensors file, or the address of one "
     "(hf:ORG/NAME@COMMIT[:FILE] or https://URL#sha256=HEX)."
 )
-KEY = "For a weights file that contains several networks: prefix of the tensors to load, such as ema for ema.fc.weight."
+KEY = (
+    "For a weights file that contains several networks: prefix of the tensor names to load, such as ema for "
+    "ema.fc.weight."
+)
 MODEL = (
     "A run (folder or id), a bundle (a folder written by `zoo export`), an exported file, or the name of a recipe or "
-    "architecture. A name selects its newest finished run; if there is none, the pretrained weights of the recipe. "
-    "With --weights, a name selects those weights."
+    "architecture. A name selects its newest finished run; if there is none, the name of a recipe selects its "
+    "pretrained weights. With --weights, a name selects those weights."
 )
 DEVICE = "auto (default), cpu, cuda, cuda:N or mps."
+MODEL_DEVICE = f"Device to run a trained model on: {DEVICE[:-1]}; for an exported model, use --provider."
+
+PROVIDERS = "cpu (default), cuda, or another one that the format supports."
 
 Provider = Annotated[
     str,
@@ -29,7 +35,16 @@ Provider = Annotated[
         "--provider",
         metavar="P",
         show_default=False,
-        help="Execution provider of the exported model: cpu (default), cuda, or another one that its format has.",
+        help=f"Execution provider of an exported model: {PROVIDERS}",
+    ),
+]
+BundleProvider = Annotated[
+    str,
+    typer.Option(
+        "--provider",
+        metavar="P",
+        show_default=False,
+        help=f"If the model is a bundle: execution provider, {PROVIDERS}",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout; messages go to stderr.")]
@@ -42,6 +57,15 @@ def parse_shape(text: str) -> tuple[int, int, int]:
         raise UsageError(f"--input takes channels, height and width, not '{text}'", fix="for example --input 3,224,224")
     channels, height, width = map(int, parts)
     return channels, height, width
+
+
+def whole_number(option: str, text: str, example: int = 10) -> int:
+    """Return a whole number of at least 1. Raises UsageError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(
+            f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} {example}"
+        )
+    return int(text)
 
 
 def options_of(assignments: list[str] | None, section: str) -> dict[str, Any]:

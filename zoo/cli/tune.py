@@ -31,15 +31,16 @@ class TuneOptions:
         typer.Option(
             "--set",
             metavar="KEY.PATH=SPACE",
-            help="Search a configuration key in a range, such as 'train.lr=log(1e-4,1e-1)'. Ranges are log(A,B), "
-            "uniform(A,B), int(A,B) and choice(A,B,…). KEY.PATH=VALUE sets the key in every trial. May be repeated.",
+            help="Search over the values of a configuration key, such as 'train.lr=log(1e-4,1e-1)'. A search space is "
+            "log(A,B), uniform(A,B), int(A,B) or choice(A,B,…). KEY.PATH=VALUE sets the key in every trial. May be "
+            "repeated.",
         ),
     ] = None
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", help="Number of trials; default: 20.")] = None
     data: DataName = None
     epochs: Annotated[
         str | None,
-        typer.Option("--epochs", metavar="N", help="Number of epochs of each trial."),
+        typer.Option("--epochs", metavar="N", help="Number of epochs of each trial; default: that of the recipe."),
         ConfigKey("train.epochs"),
     ] = None
     seed: Annotated[
@@ -63,14 +64,19 @@ class TuneOptions:
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the search; default: runs/RECIPE-tune-DATE."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the trials and results; default: runs/NAME-tune-DATE, where DATE is the date and time "
+            "with a random suffix.",
+        ),
     ] = None
     resume: Annotated[
         Path | None,
         typer.Option(
             "--resume",
             metavar="DIR",
-            help="Resume the search in this folder. --trials N changes the total number of trials.",
+            help="Resume the search in this folder. With --trials N, it ends after N trials in total.",
         ),
     ] = None
     as_json: AsJson = False

@@ -34,12 +34,22 @@ def verify(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Dataset to compare the models on; default: that of the model."),
+        typer.Option(
+            "--data",
+            metavar="D",
+            help="Dataset to compare the models on; default: that of the model, or a similar one if its files are not "
+            "on this machine.",
+        ),
     ] = None,
     provider: Provider = "cpu",
     trust: Annotated[
         Path | None,
-        typer.Option("--trust", metavar="KEY", help="Public key (PEM) that the bundle must be signed with."),
+        typer.Option(
+            "--trust",
+            metavar="KEY",
+            help="Public key (PEM) to check the bundle's signature with; the command fails if the signature is missing "
+            "or does not match.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +81,7 @@ def _verify_run(run: str, as_json: bool) -> None:
     if as_json:
         say_json({**dataclasses.asdict(found), "path": found.path.absolute(), "damaged": found.damaged})
     else:
-        say_table(["part", "state", ""], [[each.part, each.state, each.detail] for each in found.findings])
+        say_table(["check", "result", ""], [[each.part, each.state, each.detail] for each in found.findings])
         say()
         say(f"{found.run}: {'damaged' if found.damaged else 'nothing is damaged'}; {found.advice}")
     if found.damaged:
@@ -93,7 +103,7 @@ def _say_exported(found: ExportedVerification, as_json: bool) -> None:
             }
         )
     else:
-        say_table(["part", "state", ""], [list(each) for each in found.findings])
+        say_table(["check", "result", ""], [list(each) for each in found.findings])
         say()
         verdict = VERDICTS[found.code] if found.code or found.against else INTACT
         say(f"{found.path}: {verdict}" + (f"; compared with {found.against}" if found.against else ""))

@@ -61,7 +61,7 @@ def download(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Download pretrained weights of an architecture that are not on this machine."""
+    """Download pretrained weights of an architecture, if they are not on this machine."""
     with json_alone(as_json):
         from zoo.registry.lookup import registry
         from zoo.runs.initial_weights import NamedWeights, named, unknown
@@ -93,7 +93,10 @@ def convert(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert a pickled state dict to safetensors. Only tensors are read: no code in the pickle runs."""
+    """Convert a pickled state dict to safetensors.
+
+    Only tensors are read: no code in the pickle runs.
+    """
     with json_alone(as_json):
         from zoo.models.tensor_files import convert as converted
 

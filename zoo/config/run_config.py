@@ -58,28 +58,27 @@ class DatasetSection(Section):
     )
     scale: PositiveInt | None = Field(
         None,
-        description="shorter side in pixels before the centre crop, such as 256 for a crop of 224; default: crop size",
+        description="shorter side in pixels before the centre crop, such as 256 for a crop of 224; none: the crop size",
     )
     channels: Literal["auto", 1, 3] = Field(
-        "auto", description="auto: the images' own number if the network supports it; 1: greyscale; 3: RGB"
+        "auto", description="auto: the images' own number if the network supports it; 1: grayscale; 3: RGB"
     )
-    mean: list[float] | None = Field(None, description="mean of each channel, 0 to 1; default: the dataset's")
-    std: list[PositiveFloat] | None = Field(
-        None, description="standard deviation of each channel; default: the dataset's"
-    )
+    mean: list[float] | None = Field(None, description="mean of each channel, 0 to 1; none: the dataset's")
+    std: list[PositiveFloat] | None = Field(None, description="standard deviation of each channel; none: the dataset's")
     cache: CachePolicy = Field(
         "sized",
         description=(
-            "image files are decoded: sized: once, to the network's size; source: once, and training images at their "
-            "own size; none: each time. With source and none, random crops are cut from the images at their own size"
+            "when image files are decoded. sized: once, to the network's size; source: once, with training images at "
+            "their original size; none: each time they are used. With source and none, random crops are taken from the "
+            "images at their original size"
         ),
     )
     classes: list[str] | None = Field(None, description="use only the images of these classes, in this order")
     value_range: Literal["auto"] | tuple[Finite, Finite] = Field(
         "auto",
         description=(
-            "values of greyscale images with more than 8 bits that become 0 and 255, such as [0, 4095]; auto: chosen "
-            "from all training images: 0 to 1 for floats, otherwise 0 to 255, 4095 or 65535"
+            "the two pixel values that are mapped to 0 and 255, for grayscale images with more than 8 bits, such as "
+            "[0, 4095]; auto: chosen from all training images: 0 to 1 for floats, otherwise 0 to 255, 4095 or 65535"
         ),
     )
     max_pixels: int = Field(
@@ -175,11 +174,13 @@ class TrainConfig(Strict):
     )
     evaluate_start: bool = Field(
         False,
-        description="evaluate the network before training, too: it is kept if no epoch is better on the validation "
-        "split",
+        description="also evaluate the network before training; the initial weights are kept if no epoch is better on "
+        "the validation split (needs one)",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 autocast on CUDA devices that support it, otherwise fp32"
+        "auto",
+        description="fp32; bf16 or fp16: autocast with this type; auto: bf16 on CUDA devices that support it, "
+        "otherwise fp32",
     )
     compile: bool = Field(
         False, description="compile the network (torch.compile): a slower start, often faster training"
@@ -226,7 +227,7 @@ class TrainConfig(Strict):
 class RunConfig(Strict):
     schema_version: int = Field(SCHEMA, alias="schema", description="version of the configuration format")
     recipe: str | None = Field(None, description="recipe that the configuration is based on")
-    name: str | None = Field(None, description="name of the run directory; default: date and time")
+    name: str | None = Field(None, description="name of the run directory; none: date and time")
     architecture: Section | None = None
     dataset: DatasetSection
     task: Section
@@ -237,7 +238,8 @@ class RunConfig(Strict):
         None,
         description=(
             "initial weights: pretrained weights of the architecture (see `zoo info`), a safetensors file or its "
-            "address (hf: or https:), or a run; none: random weights, also for a task that needs trained ones"
+            "address (hf: or https:), or a run. Without a value, they are random, and a task that needs pretrained "
+            "weights is refused; the word `none` chooses random weights for such a task, too"
         ),
     )
     weights_key: str | None = Field(
@@ -250,7 +252,7 @@ class RunConfig(Strict):
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     deterministic: bool = Field(False, description="use only deterministic operations (slower on CUDA)")
-    threads: PositiveInt | None = Field(None, description="number of CPU threads; default: all cores")
+    threads: PositiveInt | None = Field(None, description="number of CPU threads; none: PyTorch's default")
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, populate_by_name=True)
 

@@ -58,7 +58,7 @@ class Mask(Frozen):
     ``ignore``. For segmentation.
 
     The values in mask files are the indices of the classes. With ``colours``, one for each class, mask files are read
-    by their colours instead, whatever their mode; a grey value v is the colour (v, v, v). Pixels of ``ignore_colour``
+    by their colours instead, whatever their mode; a gray value v is the colour (v, v, v). Pixels of ``ignore_colour``
     become ``ignore``.
     """
 

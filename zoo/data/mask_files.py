@@ -14,11 +14,11 @@ from zoo.contract.targets import Mask
 from zoo.runtime import FORMATS, ORIENTATION, TURNS, OutsideLimitError, check_pixels, upright
 
 MODES = ("P", "L", "1")
-"""Pillow's names of a palette, and of grey of up to 8 bits."""
+"""Pillow's names of a palette, and of gray of up to 8 bits."""
 DEPTH_AT = 24
 """The offset of the bit depth in a PNG: after the signature, the length and name of the first chunk, and the size."""
 GREY_STEPS = {2: 85, 4: 17}
-"""The factor by which Pillow multiplies greyscale values of a bit depth, so that white becomes 255."""
+"""The factor by which Pillow multiplies grayscale values of a bit depth, so that white becomes 255."""
 
 
 class Placement(NamedTuple):
@@ -82,7 +82,7 @@ def read_mask(file: Path, max_pixels: int, target: Mask | None = None) -> tuple[
         return Image.fromarray(by_colour(np.asarray(turned.convert("RGB")), target)), turned is not image
     if image.mode not in MODES:
         raise ValueError(
-            f"has the mode {image.mode}: a mask must be a palette image or greyscale with up to 8 bits, or its classes "
+            f"has the mode {image.mode}: a mask must be a palette image or grayscale with up to 8 bits, or its classes "
             "need colours"
         )
     values = np.asarray(turned).astype(np.uint8)

@@ -119,7 +119,7 @@ def _as_nchw(images: np.ndarray, where: str) -> np.ndarray:
             fix="pass images with more than 3 rows and columns",
         )
     if not first and not last:
-        raise DataError(f"images are {SHAPES}, not {images.shape}", where=where, fix="pass grey or RGB images")
+        raise DataError(f"images are {SHAPES}, not {images.shape}", where=where, fix="pass gray or RGB images")
     return images if first else images.transpose(0, 3, 1, 2)
 
 

@@ -46,7 +46,7 @@ class Preprocessing(BaseModel):
     max_pixels: int = MAX_PIXELS
     """The maximum number of pixels of an image, before and after resizing."""
     value_range: tuple[float, float] | None = None
-    """The values of greyscale images with more than 8 bits that become 0 and 255; None without such images."""
+    """The values of grayscale images with more than 8 bits that become 0 and 255; None without such images."""
 
     @model_validator(mode="after")
     def _can_be_cut_out(self) -> Self:
@@ -146,8 +146,8 @@ class LearnedInRun:
 
 DEFAULT_SIDE = 224
 """The size for images of varying size, without an architecture."""
-GREY = (0.299, 0.587, 0.114)
-"""The weights of red, green and blue in greyscale: ITU-R 601, as in pillow."""
+GRAY = (0.299, 0.587, 0.114)
+"""The weights of red, green and blue in grayscale: ITU-R 601, as in pillow."""
 
 
 def plan(
@@ -164,7 +164,7 @@ def plan(
     With trained ``weights``, size, channels, mean and std are those of the weights unless the section sets them.
     Otherwise, images keep their channels and size if the network supports them. They are resized for a network with a
     fixed size, if they are smaller than the network's minimum, and to the network's default size if their sizes vary.
-    ``resize`` sets another side length, or makes a change of size an error; ``channels`` sets greyscale or RGB. Raises
+    ``resize`` sets another side length, or makes a change of size an error; ``channels`` sets grayscale or RGB. Raises
     UsageError if the network does not support the images.
     """
     own = (shape[1], shape[2]) if shape[1] is not None and shape[2] is not None else None
@@ -282,7 +282,7 @@ def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, lea
 def _plan_channels(
     section: DatasetSection, own: int, architecture: ArchitectureSpec | None, weights: Learned | None
 ) -> tuple[Literal[1, 3], str | None]:
-    names: dict[int, str] = {1: "grey", 3: "RGB"}
+    names: dict[int, str] = {1: "grayscale", 3: "RGB"}
     takes = architecture.channels if architecture is not None else None
     wanted = own if section.channels == "auto" else section.channels
     if section.channels == "auto" and weights is not None:
@@ -297,7 +297,7 @@ def _plan_channels(
             fix="use dataset.channels=auto, or another architecture",
         )
     if own not in names or wanted not in names:
-        raise UsageError(f"images with {own} channels are not supported", fix="use greyscale (1) or RGB (3) images")
+        raise UsageError(f"images with {own} channels are not supported", fix="use grayscale (1) or RGB (3) images")
     note = None if wanted == own else f"{names[own]} images become {names[wanted]}"
     return (3 if wanted == 3 else 1), note
 
@@ -307,7 +307,7 @@ def _normalisation(
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return mean and std for the final channels: those of the configuration, or the dataset's.
 
-    For greyscale as RGB, the values are repeated three times. For RGB as greyscale, both are weighted means, which for
+    For grayscale as RGB, the values are repeated three times. For RGB as grayscale, both are weighted means, which for
     the std is exact for perfectly correlated channels; those of photographs nearly are.
     """
     if own != channels:
@@ -323,7 +323,7 @@ def _normalisation(
 
 
 def _weighted(values: Sequence[float]) -> float:
-    return round(sum(share * value for share, value in zip(GREY, values, strict=True)), 6)
+    return round(sum(share * value for share, value in zip(GRAY, values, strict=True)), 6)
 
 
 def needs(architecture: ArchitectureSpec) -> str:

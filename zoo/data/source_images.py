@@ -84,7 +84,7 @@ class SourceImages(Protocol):
 
 
 class Header(NamedTuple):
-    """What the header of a file says. ``turn``: its EXIF orientation. ``plain``: 1 or 3 for a JPEG in grey or RGB,
+    """What the header of a file says. ``turn``: its EXIF orientation. ``plain``: 1 or 3 for a JPEG in gray or RGB,
     which `jpeg_decoder` reads, and otherwise 0."""
 
     height: int
@@ -191,7 +191,7 @@ def reduction(box: Box, height: int, width: int) -> int:
 
 
 def jpeg_decoder() -> Callable[[bytes, int], np.ndarray] | None:
-    """Return simplejpeg's decoder: the content of a JPEG file and 1 (grey) or 3 (RGB) channels → uint8 (h, w, C) as
+    """Return simplejpeg's decoder: the content of a JPEG file and 1 (gray) or 3 (RGB) channels → uint8 (h, w, C) as
     stored. None if simplejpeg is not installed.
 
     It gives the same pixels as Pillow in less time, because it uses the same libjpeg-turbo without copying. Both

@@ -1,4 +1,4 @@
-"""The value range of greyscale images with more than 8 bits: which values become 0 and 255.
+"""The value range of grayscale images with more than 8 bits: which values become 0 and 255.
 
 `dataset.value_range=auto` determines it from all training images: 0–1 for floats from 0 to 1, otherwise the smallest of
 0–255, 0–4095 and 0–65535 that contains all values. Images with 8 bits per channel are not affected.
@@ -89,8 +89,8 @@ def find_value_range(
     low, high = _decide(found, name)
     images = sum(each.images for each in found)
     return (low, high), (
-        f"{images:,} grey image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} to "
-        f"{high:g} become 0 to 255 "
+        f"{images:,} grayscale image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} "
+        f"to {high:g} become 0 to 255 "
         "(dataset.value_range)"
     )
 
@@ -112,7 +112,7 @@ def _range_of(each: Extremes, name: str) -> tuple[float, float]:
         if low <= each.least and each.most <= high:
             return low, high
     raise DataError(
-        f"the values of its greyscale images, {each.least:g} to {each.most:g}, fit none of the usual ranges",
+        f"the values of its grayscale images, {each.least:g} to {each.most:g}, fit none of the usual ranges",
         where=name,
         fix=FIX,
     )

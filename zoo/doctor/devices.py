@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo.doctor.finding import Finding, Level
 from zoo.support import system_memory
-from zoo.support.formatting import size
+from zoo.support.formatting import plural, size
 
 LITTLE_MEMORY = 2e9
 """Bytes below which importing torch and training a small network becomes tight."""
@@ -30,7 +30,7 @@ def processor() -> Iterator[Finding]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
     quota = _processor_quota()
     facts = {"cores": cores, "usable": usable, "quota": quota, "threads": threads}
-    says = f"{cores} cores, {usable} of them usable, {threads} threads"
+    says = f"{plural(cores, 'core')} ({usable} usable), {plural(threads, 'thread')}"
     if quota is not None and quota < threads:
         fix = f"run with --set threads={max(1, round(quota))}"
         yield Finding(
@@ -65,7 +65,7 @@ def memory() -> Iterator[Finding]:
     yield Finding(
         "memory",
         "warning" if scarce else "ok",
-        f"{size(total)}{allowed}, {size(free)} of it available",
+        f"{size(total)}{allowed}, of which {size(free)} are available",
         "close other programs; use a smaller --batch-size" if scarce else None,
         {"total": total, "limit": limit, "available": free},
     )
@@ -80,7 +80,7 @@ def cuda() -> Iterator[Finding]:
 
     seen, built = driver_devices(), torch.version.cuda
     if built is None:
-        level: Level = "warning" if seen else "ok"
+        level: Level = "warning" if seen else "info"
         fix = "install a torch with CUDA: see https://pytorch.org/get-started/locally" if seen else None
         yield Finding(
             "cuda",
@@ -104,7 +104,9 @@ def cuda() -> Iterator[Finding]:
 def _no_cuda(built: str, seen: list[str], error: Exception) -> Finding:
     facts = {"built": built, "driver": seen, "devices": 0}
     if not seen:
-        return Finding("cuda", "ok", f"no CUDA device: runs use the CPU (torch is built for CUDA {built})", facts=facts)
+        return Finding(
+            "cuda", "info", f"no CUDA device: runs use the CPU (torch is built for CUDA {built})", facts=facts
+        )
     cause = " ".join(str(error).split()).partition(". ")[0]
     fix = f"update the NVIDIA driver to one for CUDA {built}, or install a torch for the driver's CUDA"
     return Finding(
@@ -139,7 +141,7 @@ def cuda_device(index: int, built: str, seen: list[str]) -> Finding:
         )
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     facts |= {"free": free, "bf16": bf16, "correct": correct}
-    sizes = f"{size(properties.total_memory)}, {size(free)} of it free"
+    sizes = f"{size(properties.total_memory)}, of which {size(free)} are free"
     says = (
         f"{properties.name}, {sizes}, compute {major}.{minor}, {'bf16' if bf16 else 'no bf16'}; torch for CUDA {built}"
     )
@@ -202,12 +204,12 @@ def compiler() -> Iterator[Finding]:
         yield Finding(
             "compiler",
             "warning",
-            f"no {header}: --compile cannot be used",
+            f"no Python headers ({header}): --compile cannot be used",
             "install Python's headers (python3-dev)",
             facts,
         )
     else:
-        yield Finding("compiler", "ok", f"{found}, with Python's headers: --compile can be used", facts=facts)
+        yield Finding("compiler", "ok", f"{found}; Python headers found; --compile can be used", facts=facts)
     import torch
 
     if torch.cuda.is_available():
@@ -216,7 +218,7 @@ def compiler() -> Iterator[Finding]:
         yield Finding(
             "triton",
             "ok" if here else "warning",
-            f"{'can' if here else 'cannot'} be imported: --compile on CUDA",
+            f"{'found' if here else 'not found'}; --compile {'can' if here else 'cannot'} be used on CUDA",
             fix,
             {"here": here},
         )

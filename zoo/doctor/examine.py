@@ -1,4 +1,5 @@
-"""`zoo doctor`: independent checks, each with the result ok, warning or problem, and a fix. None uses the network."""
+"""`zoo doctor`: independent checks, each with the result ok, info, warning or problem, and a fix. None uses the "
+"network."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Level = Literal["ok", "warning", "problem"]
-ORDER: tuple[Level, ...] = ("ok", "warning", "problem")
+Level = Literal["info", "ok", "warning", "problem"]
+"""``info``: something optional that is not here."""
+ORDER: tuple[Level, ...] = ("info", "ok", "warning", "problem")
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,10 @@ def providers() -> Iterator[Finding]:
 def provider_finding(provider: str, fault: str | None, needed: bool) -> Finding:
     facts: dict[str, Any] = {"usable": fault is None, "fault": fault}
     if fault is None:
-        return Finding(provider, "ok", "runs a model, with the right result", facts=facts)
+        return Finding(provider, "ok", "runs a test model with the correct result", facts=facts)
     if not needed:
         why = "there is no CUDA device" if provider == CUDA else "its libraries are not installed"
-        return Finding(provider, "ok", f"optional, and not usable here: {why}", facts=facts)
+        return Finding(provider, "info", f"not available (optional): {why}", facts=facts)
     return Finding(
         provider, "problem" if provider == CPU else "warning", f"cannot be used: {fault}", FIX[provider], facts
     )

@@ -40,7 +40,7 @@ def _folder(name: str, variable: str, path: Path) -> Finding:
     facts = {"path": str(path), "exists": path.is_dir()}
     writable, free = is_writable(above), shutil.disk_usage(above).free
     facts |= {"writable": writable, "free": free}
-    says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {size(free)} free"
+    says = f"{path}{'' if path.is_dir() else ', created when needed'}; {size(free)} free"
     if not writable:
         # data that lies there can be used all the same
         level: Level = "warning" if name == "data" and path.is_dir() else "problem"
@@ -66,7 +66,7 @@ def cached() -> Iterator[Finding]:
     yield Finding(
         "cached",
         "ok",
-        f"{size(total)} of decoded images, of at most {size(limit)}",
+        f"{size(total)} of decoded images; limit: {size(limit)}",
         facts={"size": total, "limit": limit},
     )
 
@@ -76,14 +76,14 @@ def network() -> Iterator[Finding]:
         yield Finding(
             "network",
             "ok",
-            "downloads are forbidden by ZOO_OFFLINE: what is missing is an error",
+            "downloads are disabled (ZOO_OFFLINE=1): a command that needs a missing file fails",
             facts={"offline": True},
         )
     else:
         yield Finding(
             "network",
             "ok",
-            "downloads are allowed, of what a command names (ZOO_OFFLINE=1 forbids them)",
+            "files that a command needs are downloaded if they are missing (ZOO_OFFLINE=1 disables downloads)",
             facts={"offline": False},
         )
 

@@ -8,7 +8,7 @@ from zoo.doctor.finding import Finding
 from zoo.errors import PluginError
 from zoo.registry.discovery import HOOKS
 from zoo.registry.lookup import load_object, options_model, registry
-from zoo.support.formatting import many, plural
+from zoo.support.formatting import many
 
 
 def states() -> Iterator[Finding]:
@@ -18,10 +18,9 @@ def states() -> Iterator[Finding]:
         origin = f"{plugin.distribution} {plugin.version}"
         match plugin.state:
             case "ok":
-                counts = ", ".join(plural(len(specs), kind) for kind, specs in plugin.specs.items())
-                yield Finding(plugin.namespace, "ok", f"{origin}: {counts or 'events alone'}", facts=facts)
+                yield Finding(plugin.namespace, "ok", f"{origin}: {plugin.provides}", facts=facts)
             case "disabled":
-                yield Finding(plugin.namespace, "ok", f"{origin}: disabled, {plugin.cause}", facts=facts)
+                yield Finding(plugin.namespace, "info", f"{origin}: disabled, {plugin.cause}", facts=facts)
             case _:
                 cause, _, fix = (plugin.cause or "").partition("; fix: ")
                 fix = fix or f"repair or uninstall {plugin.distribution}, or set ZOO_DISABLE_PLUGINS={plugin.namespace}"
@@ -46,8 +45,8 @@ def implementations() -> Iterator[Finding]:
         yield Finding(f"{namespace}/*", "problem", f"{fault.what} ({fault.where})", fault.fix, {"kind": "family"})
     if not broken:
         yield Finding(
-            "items",
+            "components",
             "ok",
-            f"{len(items)}; all implementations can be imported",
+            f"{len(items)}; all can be imported",
             facts={"items": len(items), "members": len(members)},
         )

@@ -38,7 +38,7 @@ class Checked(NamedTuple):
 
 def check_client(predict: Path | None, candidate: Candidate, description: dict[str, Any]) -> Checked:
     """Run the bundle's ``predict`` (its predict.py) on real and synthetic images: portrait, landscape, smaller than the
-    input, RGB and greyscale.
+    input, RGB and grayscale.
 
     Its predictions and numbers must match the model in PyTorch with the preprocessing of training. The decision in the
     description must equal the model's, because a wrong threshold might not change any of these images. Without a

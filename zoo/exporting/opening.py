@@ -109,6 +109,14 @@ def check_provider(exporter: Exporter[Any], provider: str, name: str) -> None:
         )
 
 
+def check_no_device(device: str) -> None:
+    """Raise UsageError if an exported model is given a device."""
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            "an exported model is run by its runtime, not by PyTorch", where="--device", fix="choose a --provider"
+        )
+
+
 @contextmanager
 def opened(exporter: Exporter[Any], path: Path, provider: str, threads: int | None = None) -> Iterator[Runner]:
     """Open a file, and close it at the end. Raises SetupError or CheckpointError."""

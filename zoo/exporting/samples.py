@@ -62,7 +62,10 @@ def real_samples(registry: Registry, loaded: LoadedModel, dataset: str | None = 
         section = dataset_section(registry, item.canonical, permute_pixels=own.permute_pixels)
         try:
             return _open(
-                registry, section, loaded, f"{absent}; verified on {item.canonical}, the closest embedded dataset"
+                registry,
+                section,
+                loaded,
+                f"{absent}; verified on {item.canonical}, the most similar dataset without a download",
             )
         except DataError:
             continue

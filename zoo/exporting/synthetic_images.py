@@ -15,8 +15,8 @@ SHAPES = {"portrait": (1.3, 2.1), "landscape": (2.3, 1.2), "small": (0.6, 0.4)}
 
 
 def write_images(folder: Path, spec: dict[str, Any]) -> list[Path]:
-    """Write images of coloured patches with fine noise, RGB and greyscale, for inputs by ``spec`` (the ``input`` part
-    of a description), and one in grey of more than 8 bits.
+    """Write images of coloured patches with fine noise, RGB and grayscale, for inputs by ``spec`` (the ``input`` part
+    of a description), and one in gray of more than 8 bits.
 
     Different resizing, cropping or normalisation gives different inputs for them. The random numbers are those of
     `numpy.random.RandomState`, whose stream is frozen.
@@ -35,13 +35,13 @@ def write_images(folder: Path, spec: dict[str, Any]) -> list[Path]:
     return [*files, _deep_image(folder, spec.get("value_range"), np.asarray(colour.convert("L")))]
 
 
-def _deep_image(folder: Path, value_range: Sequence[float] | None, grey: np.ndarray) -> Path:
-    """Write ``grey`` with more than 8 bits, within the value range that the model was trained with."""
+def _deep_image(folder: Path, value_range: Sequence[float] | None, gray: np.ndarray) -> Path:
+    """Write ``gray`` with more than 8 bits, within the value range that the model was trained with."""
     if value_range is None:
         file = folder / "deep-l.png"
-        Image.fromarray(grey.astype(np.uint16) * 257).save(file)
+        Image.fromarray(gray.astype(np.uint16) * 257).save(file)
         return file
     low, high = value_range
     file = folder / "deep-l.tiff"
-    Image.fromarray((low + grey.astype(np.float64) / 255 * (high - low)).astype(np.float32)).save(file)
+    Image.fromarray((low + gray.astype(np.float64) / 255 * (high - low)).astype(np.float32)).save(file)
     return file

@@ -100,7 +100,7 @@ def _describe_target(record: dict[str, Any], found: Found) -> None:
     target, adaptations = mapping(record.get("target")), record.get("adaptations")
     if "classes" in record and not target:
         target = {"kind": "classes", "names": record["classes"]}
-        found.refused.append("it was written before contract 2.0: this zoo cannot open it")
+        found.refused.append("it was written by a version of zoo with plugin API 1: this zoo cannot open it")
     names = target.get("names")
     found.facts["target"] = str(target.get("kind"))[:40]
     found.facts["classes"] = len(names) if isinstance(names, list) and target.get("kind") in ("classes", "mask") else 0

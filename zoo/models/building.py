@@ -87,7 +87,7 @@ def _check_outputs(
 
 
 def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:
-    """Return the output for two uniform grey images, in eval mode, on the model's device."""
+    """Return the output for two uniform gray images, in eval mode, on the model's device."""
     training = model.training
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     model.eval()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from zoo.errors import OWN_CODE, PluginError, UnknownNameError, UsageError, ZooError
+from zoo.support.formatting import plural
 
 if TYPE_CHECKING:
     from zoo import api
@@ -60,6 +61,12 @@ class Plugin:
     note: str | None = None
     warnings: list[str] = field(default_factory=list)
     objects: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def provides(self) -> str:
+        """The number of items of each kind, in words."""
+        counts = ", ".join(plural(len(specs), kind) for kind, specs in self.specs.items())
+        return counts or ("event hooks only" if self.state == "ok" else "–")
 
     def unavailable(self, what: str = "", fix: str = "see `zoo plugins`") -> PluginError:
         """The error for something that needs this plugin, which is not ok: ``what`` is not possible, and why.

@@ -72,9 +72,9 @@ def incompatibility(stated: object, ours: str, plugin: str, core: str) -> str | 
     (major, minor), (our_major, our_minor) = _numbers(stated), _numbers(ours)
     if major == our_major and minor <= our_minor:
         return None
-    what = f"it needs contract {stated} of zoo.api, and the installed {core} has {ours}"
+    what = f"it needs plugin API {stated}, and the installed {core} has {ours}"
     if major < our_major:
-        return f"{what}; fix: upgrade {plugin} to a version for contract {our_major}.x"
+        return f"{what}; fix: upgrade {plugin} to a version for plugin API {our_major}.x"
     return f"{what}; fix: upgrade {core}"
 
 

@@ -9,7 +9,10 @@ COMMANDS = {
     "list": ("zoo.cli.list_items:list_items", "List installed components and the plugins that provide them."),
     "info": (
         "zoo.cli.info:info",
-        "Show the options, source and expected result of a component; for an architecture also its layers and cost.",
+        (
+            "Show the options and source of a component; for a recipe also its expected result, for an architecture "
+            "its layers and cost."
+        ),
     ),
     "matrix": (
         "zoo.cli.matrix:matrix",
@@ -21,19 +24,19 @@ COMMANDS = {
         "zoo.cli.arithmetic:arithmetic",
         "Compute the output shape, parameters and cost of one layer, and show the formulas with their numbers.",
     ),
-    "show": ("zoo.cli.show:show", "Draw images of a dataset: plain, permuted or augmented."),
+    "show": ("zoo.cli.show:show", "Plot images of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe, or an architecture with a dataset."),
     "tune": (
         "zoo.cli.tune:tune",
         "Search for the hyperparameters with the best validation metric; bad trials are stopped early.",
     ),
-    "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
+    "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained or exported model on a split."),
     "predict": ("zoo.cli.predict:predict", "Run a trained or exported model on images, and print its predictions."),
     "index": (
         "zoo.cli.index:index",
-        "Compute a feature vector for each image in a folder, write them to an index, and find near-duplicates.",
+        "Compute feature vectors of the images in a folder, and write them to an index.",
     ),
-    "search": ("zoo.cli.search:search", "Find the images in an index that are most similar to a given image."),
+    "search": ("zoo.cli.search:search", "For each query image, find the most similar images in an index."),
     "export": (
         "zoo.cli.export:export",
         "Export a trained model, and verify that the exported file gives the same outputs as PyTorch.",
@@ -42,23 +45,23 @@ COMMANDS = {
         "zoo.cli.bench:bench",
         "Compare the speed of a model in PyTorch, with torch.compile, and as an exported file.",
     ),
-    "runs": ("zoo.cli.runs:runs", "List runs with their results, newest first."),
+    "runs": ("zoo.cli.runs:runs", "List the runs in the runs folder with their results, newest first."),
     "compare": (
         "zoo.cli.compare:compare",
-        "Compare runs: results, differing settings, and training curves in one image.",
+        "Compare the results and settings of runs, and plot their training curves in one image.",
     ),
     "report": ("zoo.cli.report:report", "Write a run's report as one self-contained HTML page."),
     "verify": (
         "zoo.cli.verify:verify",
-        "Check the files of a run or bundle, and compare an exported model with PyTorch again.",
+        "Check the files of a run or bundle, and compare an exported model with PyTorch.",
     ),
     "inspect": (
         "zoo.cli.inspect:inspect",
-        "Describe a file or folder of unknown origin, without executing or writing anything.",
+        "Describe a file or folder of unknown origin, without executing its code or writing files.",
     ),
     "plugins": (
         "zoo.cli.plugins:plugins",
-        "List installed plugins and whether they load, or check a plugin.",
+        "List installed plugins, or check a plugin against the plugin API.",
     ),
     "weights": ("zoo.cli.weights:weights", "List, download and convert pretrained weights."),
     "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
@@ -74,6 +77,17 @@ COMMANDS = {
     "completion": ("zoo.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""
+EXPORT_OPTIONS = (
+    "format", "weights", "weights-key", "data", "out", "batch", "provider", "set", "sign", "json", "help", "debug"
+)  # fmt: skip
+"""The options of `zoo export` whose names no flag of a format can have."""
+
+
+def format_flag(name: str) -> str | None:
+    """Return the flag of `zoo export` for a format, such as ``--my-format`` for ``my_format``; None if it has none."""
+    return None if name in EXPORT_OPTIONS or "/" in name else f"--{name.replace('_', '-')}"
+
+
 SECTIONS = {
     "Train and deploy": ("run", "tune", "evaluate", "predict", "export"),
     "Image search": ("index", "search"),

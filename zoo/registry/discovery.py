@@ -127,12 +127,15 @@ def _broken(plugin: Plugin, what: str, error: Exception) -> Refused:
 
 
 def _written_for_contract_1(plugin: Plugin, changes: str) -> str:
-    return f"it was written for contract 1: {changes}; fix: upgrade {plugin.distribution} to a version for contract 2.x"
+    fix = f"upgrade {plugin.distribution} to a version for plugin API 2.x"
+    return f"it was written for plugin API 1: {changes}; fix: {fix}"
 
 
 def _refuse_other_contract(plugin: Plugin, stated: object) -> None:
     if stated is None:
-        plugin.note = f'it states no contract version, and {api.VERSION} is assumed; fix: {ATTRIBUTE} = "{api.VERSION}"'
+        plugin.note = (
+            f'it states no plugin API version, and {api.VERSION} is assumed; fix: {ATTRIBUTE} = "{api.VERSION}"'
+        )
         plugin.note += f" in {plugin.module}"
         return
     try:

@@ -80,7 +80,7 @@ class Console:
                 self._show(self._of_step(progress))
         elif now - self._drawn > REFRESH_SECONDS:
             self._drawn = now
-            facts = f"loss {self._loss:.4f}  {self._rate:,.0f} samples/s"
+            facts = f"batch loss {self._loss:.4f}  {self._rate:,.0f} samples/s"
             self._bar.update(
                 self._task,
                 completed=progress.step,
@@ -117,7 +117,8 @@ class Console:
     def _of_step(self, progress: TrainingProgress) -> str:
         """The loss and the speed are those of the last step that was logged."""
         return (
-            f"epoch {progress.epoch + 1}/{self._epochs}  step {progress.batch}/{self._steps}  loss {self._loss:.4f}  "
+            f"epoch {progress.epoch + 1}/{self._epochs}  step {progress.batch}/{self._steps}  batch loss "
+            f"{self._loss:.4f}  "
             f"{self._rate:,.0f} samples/s"
         )
 

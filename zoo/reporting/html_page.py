@@ -21,6 +21,7 @@ from PIL import Image
 
 from zoo.api import Expected, ReportItem
 from zoo.errors import UsageError, ZooError
+from zoo.registry.core_commands import format_flag
 from zoo.registry.lookup import registry
 from zoo.runs.resolve_config import SECTIONS, resolve
 from zoo.runs.run_directory import Record, RunDir, find, run_id
@@ -95,12 +96,12 @@ def render(run: RunDir, record: Record) -> str:
         record=record,
         standing=run.standing if record.status == "running" else record.status,
         metrics=[(_with_interval(record, part, name), value(name, number)) for name, number in metrics.items()],
-        part=part,
+        evaluated=evaluated_sentence(run, record, part) if metrics else "",
         expected=expected_sentence(run),
         summary=summary(record, run),
         notes=record.notes,
         report_items=[show(run.path, each) for each in record.report_items or drawn(run)],
-        epochs=epoch_table(run),
+        epochs=epoch_table(run, record),
         configuration=read_text(run.config_file),
         environment=environment_of(record),
         commands=commands(run, record),
@@ -110,8 +111,29 @@ def render(run: RunDir, record: Record) -> str:
 def _with_interval(record: Record, part: str, metric: str) -> str:
     bounds = record.intervals.get(part, {}).get(metric)
     if bounds is None:
-        return label(metric)
-    return f"{label(metric)} (95% interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
+        return f"{part} {label(metric)}"
+    return f"{part} {label(metric)} (95% confidence interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
+
+
+def evaluated_sentence(run: RunDir, record: Record, part: str) -> str:
+    """Return which split and which checkpoint the results are of."""
+    samples = plural(record.samples.get(part, 0), "sample")
+    if part == "test":
+        split = f"Evaluated once on the test split ({samples}), which is not used for training or model selection."
+    else:
+        split = f"Evaluated on the {part} split ({samples})."
+    last = run.root.last
+    if record.checkpoint is None or last is None or not run.metrics_file.exists():
+        return split
+    best = last.best
+    if best is None or best.checkpoint != record.checkpoint:
+        return f"{split} Evaluated checkpoint: step {last.step:,} (epoch {last.epoch}), the last."
+    place = f"step {best.step:,} (epoch {best.epoch})" if best.epoch else "the network before training"
+    return f"{split} Evaluated checkpoint: {place}, the best {label(best.metric)}."
+
+
+def _resumes(record: Record) -> str:
+    return ", ".join(f"at step {each['step']:,} (epoch {each['epoch']})" for each in record.resumed)
 
 
 def summary(record: Record, run: RunDir) -> Facts:
@@ -124,6 +146,7 @@ def summary(record: Record, run: RunDir) -> Facts:
             f"{plural(train.epochs, 'epoch')}, batch size {train.batch_size}, {train.optimizer}, learning rate "
             f"{train.lr:g}"
         ),
+        **({"Resumed": _resumes(record)} if record.resumed else {}),
         "Seed": str(run.config.seed),
     }
     if record.status == "finished" and not run.metrics_file.exists():
@@ -146,12 +169,15 @@ def environment_of(record: Record) -> list[Facts]:
     source = {
         "git commit of the working directory": record.git_commit or "none",
         "hash of the data": record.fingerprint,
-        "checkpoint": record.checkpoint or "none",
+        "evaluated checkpoint": record.checkpoint or "none",
+    }
+    device = {
+        name: fact for name, fact in record.device.items() if name != "name" or fact != record.device.get("device")
     }
     return [
-        Facts("Device", {name.replace("_", " "): str(fact) for name, fact in record.device.items()}),
+        Facts("Device", {name.replace("_", " "): str(fact) for name, fact in device.items()}),
         Facts("Versions", record.versions),
-        Facts("Plugins, with their packages (torch-zoo is zoo itself)", record.plugins),
+        Facts("Plugins and their packages (torch-zoo: plugins that come with zoo)", record.plugins),
         Facts("Source", source),
     ]
 
@@ -189,11 +215,27 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     other = next((part for part in record.samples if part not in (*record.results, "predict")), None)
     if other is not None:
         shown["Evaluate another split"] = f"zoo evaluate {name} --split {other}"
-    formats = [registry().short_name(item) for item in registry().items("exporter")]
-    exports = {f"Export in the format {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
-    classified = record.target.kind == "classes"
-    answer = "Predict the class of an image" if classified else "Predict the target of an image"
-    return {**shown, answer: f"zoo predict {name} IMAGE", **exports}
+    predicted = f"Predict {PREDICTED[record.target.kind]} of an image"
+    return {**shown, predicted: f"zoo predict {name} IMAGE", **dict(_exports(name))}
+
+
+PREDICTED = {
+    "classes": "the class",
+    "multi_label": "the labels",
+    "values": "the values",
+    "mask": "the mask",
+    "opaque": "the output",
+    "none": "the output",
+}
+"""What is predicted of an image, by the kind of the target."""
+
+
+def _exports(run: str) -> Iterator[tuple[str, str]]:
+    """A command for each installed format, with its flag if it has one."""
+    for item in registry().items("exporter"):
+        name = registry().short_name(item)
+        option = format_flag(name) or f"--format {shlex.quote(name)}"
+        yield f"Export as {item.spec.suffix} file ({name})", f"zoo export {run} {option}"
 
 
 # --------------------------------------------------------------------------------------------------------- report_items
@@ -221,7 +263,7 @@ def show(folder: Path, item: ReportItem) -> Shown:
     remark = f"First {ROWS} of {len(rows):,} rows. All rows are in {item.file}." if len(rows) > ROWS else ""
     if IMAGE in columns:
         return Shown(item.title, item.caption, cards=list(_cards(folder, columns, rows[:ROWS])), remark=remark)
-    return Shown(item.title, item.caption, columns=columns, rows=rows[:ROWS], remark=remark)
+    return Shown(item.title, item.caption, columns=[label(name) for name in columns], rows=rows[:ROWS], remark=remark)
 
 
 def _cards(
@@ -261,14 +303,25 @@ def address(image: Path) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def epoch_table(run: RunDir) -> Shown:
+def epoch_table(run: RunDir, record: Record) -> Shown:
     rows = run.epochs()
     columns = list(rows[0]) if rows else []
-    cells = [
-        [value(name, number) if name.endswith("accuracy") else f"{number:.6g}" for name, number in row.items()]
-        for row in rows
+    cells = [[_cell(name, number) for name, number in row.items()] for row in rows]
+    parts = [
+        f"Epoch {each['epoch']} was resumed at step {each['step']:,}: its train seconds and samples per second are "
+        f"those "
+        "of the steps after it."
+        for each in record.resumed
+        if each["batches"]
     ]
-    return Shown("Epochs", "", columns=[label(name) for name in columns], rows=cells)
+    return Shown("Epochs", "", columns=[label(name) for name in columns], rows=cells, remark=" ".join(parts))
+
+
+def _cell(name: str, number: float) -> str:
+    """A count exactly, another number with five significant digits."""
+    if name.endswith("accuracy"):
+        return value(name, number)
+    return f"{number:.0f}" if name in ("epoch", "step") else f"{number:.5g}"
 
 
 def _count(number: int | None) -> str:

@@ -26,7 +26,7 @@ from zoo.support.formatting import label
 from zoo.support.paths import check_drawing
 
 LUMA = np.array([0.299, 0.587, 0.114])
-"""Shares of red, green and blue in the grey value of a pixel (ITU-R BT.601)."""
+"""Shares of red, green and blue in the gray value of a pixel (ITU-R BT.601)."""
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 VECTORS = (".pdf", ".svg", ".eps")
 KEYS = 20
@@ -111,14 +111,14 @@ def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
 def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
     """Return images, uint8 (n, H, W, 1 or 3), overlaid with the colours of the classes in ``masks``, uint8 (n, H, W).
 
-    The images are turned grey under the colours, so that a class has the same hue on all; ignored pixels keep theirs.
+    The images are turned gray under the colours, so that a class has the same hue on all; ignored pixels keep theirs.
     """
     palette = _palette(target)
     colour = 255 * palette(masks % palette.N)[..., :3]
     plain = np.broadcast_to(images, (*images.shape[:3], 3))
-    grey = (plain @ LUMA)[..., None]
+    gray = (plain @ LUMA)[..., None]
     ignored = (masks == target.ignore)[..., None]
-    return np.asarray(np.where(ignored, plain, np.rint(0.5 * grey + 0.5 * colour)), np.uint8)
+    return np.asarray(np.where(ignored, plain, np.rint(0.5 * gray + 0.5 * colour)), np.uint8)
 
 
 def mask_keys(target: Mask, present: Iterable[int] | None = None) -> list[Patch]:
@@ -209,8 +209,8 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
-    """Plot the loss by step (``steps``), its mean by epoch (``rows``) and, if there are any, validation metrics by
-    epoch; those beyond 1, as errors in units are, in a panel of their own."""
+    """Plot the loss of batches (``steps``), its mean in each epoch (``rows``) and, validation metrics, if there are
+    any, all by epoch; those beyond 1, as errors in units are, in a panel of their own."""
     selected = [name for name in (rows[0] if rows else {}) if name.startswith("val_")]
     measured = [name for name in selected if not name.endswith("loss")]
     large = [name for name in measured if max(row[name] for row in rows) > 1]
@@ -218,10 +218,11 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     figure = Figure(figsize=(6 if not panels else 1 + 4 * (1 + len(panels)), 3.8), layout="constrained")
     figure.suptitle(heading)
     axes = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
-    at = [row["step"] for row in rows]
-    if len(steps) > len(rows):  # a line through fewer points says less than the epochs
+    at = [row["epoch"] for row in rows]
+    if len(steps) > len(rows) > 0:  # a line through fewer points says less than the epochs
+        epoch_of_a_step = rows[-1]["epoch"] / rows[-1]["step"]
         axes[0].plot(
-            [line["step"] for line in steps],
+            [line["step"] * epoch_of_a_step for line in steps],
             [line["loss"] for line in steps],
             color="0.7",
             linewidth=1,
@@ -230,8 +231,8 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of each epoch")
     if "val_loss" in selected:
         axes[0].plot(at, [row["val_loss"] for row in rows], marker="o", markersize=3, label="val")
-    axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
-    at = [row["epoch"] for row in rows]
+    axes[0].set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis, panel in zip(axes[1:], panels, strict=True):
         for place, name in enumerate(panel):  # the first, which is the best known, on top
             values = [row[name] for row in rows]
@@ -282,8 +283,8 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
 
 
 def _show(axis: Axes, image: np.ndarray, **options: Any) -> None:
-    grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
-    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **grey, **options)
+    gray: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **gray, **options)
 
 
 def _short(text: str, length: int = 24) -> str:

@@ -22,7 +22,7 @@ from zoo.support.paths import machine
 SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
-TRAINING = "Training loss: its mean over each epoch and, where more of them are logged, that of single batches."
+TRAINING = "Training loss: the mean of each epoch and, if logged, the losses of single batches."
 
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
@@ -50,7 +50,7 @@ def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
             "after preprocessing and before augmentation "
             f"({', '.join(next(iter(step)) for step in run.config.train.augment)})"
         )
-    shown = [ReportItem("Samples", "plots/samples.png", f"First training images, {seen}.")]
+    shown = [ReportItem("Samples", "plots/samples.png", f"The first training images {seen}.")]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, data)
         shown.append(
@@ -75,7 +75,7 @@ def write_samples(folder: Path, part: AnyPart, target: Target) -> None:
 
 
 def to_image(image: np.ndarray) -> Image.Image:
-    """uint8 (C, H, W), grey or RGB."""
+    """uint8 (C, H, W), gray or RGB."""
     return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 

@@ -6,8 +6,9 @@ Used by plans and by `zoo matrix`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
-from zoo.api import ArchitectureSpec, Classes, DatasetSpec, OutputKind
+from zoo.api import ArchitectureSpec, Classes, DatasetSpec, OutputKind, Target
 from zoo.config.run_config import DatasetSection
 from zoo.data.preprocessing import Preprocessing, plan
 from zoo.data.target_summary import summary
@@ -16,13 +17,16 @@ from zoo.registry.lookup import Item
 from zoo.runs.file_weights import Inputs
 from zoo.runs.initial_weights import RandomWeights, Weights
 from zoo.runs.task_plan import TaskPlan
+from zoo.support.formatting import plural
 
 NONE = ", or start from random weights: --weights none"
 NOTHING = RandomWeights()
+SHOWN = 3
+"""Names of classes in a message."""
 OUTPUTS: dict[OutputKind, str] = {
-    "vector": "a vector for each image",
-    "map": "a map (a value for each pixel)",
-    "features": "features (its spec names its head)",
+    "vector": "vector output",
+    "map": "map output",
+    "features": "features (its spec must name its head)",
 }
 
 
@@ -88,16 +92,29 @@ def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
         for key in ("mean", "std", "resize", "scale", "interpolation", "permute_pixels")
     ]
     if trained.target is not None and given.target is not None and trained.target != given.target:
-        pairs.insert(0, ("the", summary(trained.target), summary(given.target)))
+        pairs.insert(0, ("", *_targets(trained.target, given.target)))
     differences = [(what, _shown(mine), _shown(theirs)) for what, mine, theirs in pairs if mine != theirs]
     if differences:
         listed = "; ".join(
-            f"{trained.name}: {what} {mine}, {given.name}: {theirs}" for what, mine, theirs in differences
+            f"{trained.name}: {f'{what} {mine}'.strip()}, {given.name}: {theirs}" for what, mine, theirs in differences
         )
         raise UsageError(
             f"{task.label} needs the data that the weights were trained on: {listed}",
             fix="remove the options that change the data, or train the network on this data first",
         )
+
+
+def _targets(one: Target, other: Target) -> tuple[str, str]:
+    """Return different targets in words, classes as ``10 classes (0, 1, 2, …)`` up to their first difference."""
+    if not isinstance(one, Classes) or not isinstance(other, Classes):
+        return summary(one), summary(other)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one.names, other.names, strict=False)))
+    return _classes(one, max(SHOWN, same + 1)), _classes(other, max(SHOWN, same + 1))
+
+
+def _classes(target: Classes, most: int) -> str:
+    more = ", …" if len(target.names) > most else ""
+    return f"{plural(len(target.names), 'class')} ({', '.join(target.names[:most])}{more})"
 
 
 def _shown(value: object, most: int = 5) -> str:
@@ -122,10 +139,9 @@ def _check_outputs(architecture: Item[ArchitectureSpec], task: TaskPlan) -> None
     needed = () if task.learned is None else task.learned.spec.needs
     missing = [kind for kind in needed if not architecture.spec.gives(kind)]
     if missing:
-        given = ", ".join(dict.fromkeys(output.kind for output in architecture.spec.outputs))
+        given = " and ".join(dict.fromkeys(output.kind for output in architecture.spec.outputs))
         raise UsageError(
-            f"{task.label} needs a network with the output {OUTPUTS[missing[0]]}, but {architecture.spec.name} has "
-            f"{given}",
+            f"{task.label} needs a network with {OUTPUTS[missing[0]]}, but {architecture.spec.name} has {given} output",
             fix="choose another architecture (see `zoo list architectures`)",
         )
 

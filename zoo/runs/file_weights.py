@@ -117,7 +117,7 @@ class FileWeights:
 
 
 def inputs_of(text: str, architecture: ArchitectureSpec, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:
-    return Inputs(f"the weights {text}", target_of(architecture, spec), preprocessing_of(spec, permute_pixels))
+    return Inputs(f"the weights `{text}`", target_of(architecture, spec), preprocessing_of(spec, permute_pixels))
 
 
 def target_of(architecture: ArchitectureSpec, spec: WeightsSpec) -> Target | None:

@@ -13,6 +13,7 @@ from zoo.contract.targets import Target
 from zoo.errors import ConfigError, PluginError, UsageError, ZooError, report_to
 from zoo.registry.lookup import Item, Registry, calls_of, load_object, options_model
 from zoo.registry.plugin_isolation import describe
+from zoo.support.formatting import quoted
 
 WHERE = "train.metrics"
 Entry = str | Mapping[str, Mapping[str, Any]]
@@ -33,7 +34,8 @@ def find_metrics(registry: Registry, entries: Sequence[Entry], kind: str) -> dic
     for item in items:
         if kind not in item.spec.accepts:
             raise UsageError(
-                f"metric '{item.canonical}' needs {' or '.join(item.spec.accepts)} targets, but the data has {kind}",
+                f"metric '{item.canonical}' needs targets of kind {quoted(item.spec.accepts)}, but the data has "
+                f"{quoted([kind])}",
                 where=WHERE,
                 fix="remove it, or choose another (see `zoo list metrics`)",
             )

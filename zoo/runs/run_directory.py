@@ -101,7 +101,7 @@ class RunDir:
         value, intact = read_sealed(self.record_file)
         if isinstance(value, dict) and "classes" in value and "target" not in value:
             raise CheckpointError(
-                "this run was written before contract 2.0; this zoo cannot read it",
+                "this run was written by a version of zoo with plugin API 1; this zoo cannot read it",
                 where=self.path,
                 fix="use the zoo that wrote it, or start a new run",
             )

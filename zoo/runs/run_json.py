@@ -57,6 +57,9 @@ class Record(BaseModel):
     """Metrics by split."""
     intervals: dict[str, dict[str, tuple[float, float]]] = {}
     """The 95 % intervals of metrics over the samples, by split."""
+    resumed: list[dict[str, int]] = []
+    """Where the training was resumed: the ``step`` and the number of the ``epoch`` that was continued, with its
+    ``batches`` that were done before."""
     checkpoint: str | None = None
     """The checkpoint that the results come from."""
     report_items: list[ReportItem] = []

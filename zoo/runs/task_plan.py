@@ -11,6 +11,7 @@ from zoo.config.item_options import adaptations_of, default_task, options_of, ow
 from zoo.config.run_config import Section
 from zoo.errors import UsageError
 from zoo.registry.lookup import Item, Registry
+from zoo.support.formatting import quoted
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,11 @@ def refused_target(
 ) -> UsageError:
     if tuple(kinds) == ("none",):
         return UsageError(
-            f"task {task.spec.name} needs labels, but {dataset} has none",
-            fix="choose another dataset (see `zoo list datasets`), or a task without labels",
+            f"task {task.spec.name} needs targets, but {dataset} has none",
+            fix="choose another dataset (see `zoo list datasets`), or a task that needs no targets (see `zoo list "
+            "tasks`)",
         )
     return UsageError(
-        f"task {task.spec.name} needs {' or '.join(accepted)} targets, but {dataset} has {' or '.join(kinds)}",
+        f"task {task.spec.name} needs targets of kind {quoted(accepted)}, but {dataset} has {quoted(kinds)}",
         fix="choose another dataset (see `zoo list datasets`), or another task (see `zoo list tasks`)",
     )

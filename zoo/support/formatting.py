@@ -118,6 +118,8 @@ def duration(seconds: float | None) -> str:
 
 
 def many(word: str) -> str:
+    if word.endswith("s"):
+        return f"{word}es"
     return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
 
 
@@ -125,6 +127,11 @@ def enumerated(words: Iterable[str]) -> str:
     """``a, b and c``"""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def quoted(words: Iterable[str]) -> str:
+    """Return names in backquotes, with "or" between them."""
+    return " or ".join(f"`{word}`" for word in words)
 
 
 def plural(count: int, word: str) -> str:
@@ -145,6 +152,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while link is not None:
         yield link
         link = link.__cause__ or link.__context__
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of the first paragraph of a text, on one line."""
+    first, period, _ = " ".join(text.partition("\n\n")[0].split()).partition(". ")
+    return first + period.rstrip()
 
 
 def first_line(error: BaseException) -> str:

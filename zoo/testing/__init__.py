@@ -29,7 +29,7 @@ def check_plugin(
     data: Mapping[str, str | Path] | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> None:
-    """Check a plugin against the contract of zoo.api; raise AssertionError with one line per fault.
+    """Check a plugin against the plugin API; raise AssertionError with one line per fault.
 
     ``name`` is the plugin's namespace or import name. ``build=False`` checks only specs and references, without torch.
     ``data`` gives a small example for each dataset of the user's own (one with a ``path_option``), such as ``{"tides":
@@ -41,7 +41,7 @@ def check_plugin(
     """
     faults = find_faults(name, build=build, data=data, expected_failures=expected_failures)
     lines = "\n".join(f"  - {fault} [{fault.check}]" for fault in faults)
-    assert not faults, f"plugin '{name}' does not keep the contract:\n{lines}"  # noqa: S101
+    assert not faults, f"plugin '{name}' violates the plugin API:\n{lines}"  # noqa: S101
 
 
 def find_faults(
@@ -86,7 +86,7 @@ def _needs_no_torch(check: str) -> bool:
 
 def _plugin_faults(plugin: Plugin) -> Iterator[Fault]:
     if plugin.contract is None:
-        yield Fault(f"the plugin {plugin.note or 'states no contract version'}", "plugin/contract")
+        yield Fault(f"the plugin {plugin.note or 'states no plugin API version'}", "plugin/contract")
     for finding in import_findings(plugin):
         yield Fault(finding.text, f"plugin/{finding.check}")
 

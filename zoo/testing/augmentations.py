@@ -23,7 +23,7 @@ IGNORE = 255
 
 
 def augmentation_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
-    """Check with greyscale and RGB images, uint8 and float32; stop at the first combination with a fault."""
+    """Check with grayscale and RGB images, uint8 and float32; stop at the first combination with a fault."""
     generator = torch.Generator().manual_seed(0)
     for channels in (1, 3):
         images = torch.randint(0, 256, (SAMPLES, channels, HEIGHT, WIDTH), generator=generator, dtype=torch.uint8)

@@ -11,15 +11,15 @@ from zoo.registry.plugin_isolation import contained, describe
 OF_ANY = {
     "target": "it can be imported and called, and its options are a zoo.api.Options whose fields all have defaults",
     "global_state": (
-        "importing, building and opening it does not change global state: default dtype and device, threads, random "
-        "generators, warning filters, working directory, environment variables"
+        "importing and using it does not change global state: default dtype and device, threads, random generators, "
+        "warning filters, working directory, environment variables"
     ),
 }
 """Checks of every kind that has an implementation."""
 CHECKS: dict[str, dict[str, str]] = {
     "plugin": {
         "state": "it is installed, can be imported and is compatible",
-        "contract": "it states the version of the contract it was written for, as ZOO_API",
+        "contract": "it states the version of the plugin API that it was written for, as ZOO_API",
         "import": "importing it and calling its hooks does not import torch or numpy",
         "data": "`data` contains only datasets of the plugin that take a path",
         "global_state": (
@@ -112,10 +112,11 @@ CHECKS: dict[str, dict[str, str]] = {
             "it is a zoo.api.Augmentation, and `draws`, the number of random numbers for each image, is an integer of "
             "at least 0"
         ),
-        "pixels": "images keep their shape and values from 0 to 255: uint8 and float32, greyscale and RGB",
+        "pixels": "images keep their shape and values from 0 to 255: uint8 and float32, grayscale and RGB",
         "geometry": (
-            "`geometry` returns float32 (N, 2, 3), or None whatever its random numbers are; `resample` is overridden "
-            "only together with `geometry`; `boxes`, if any, are those that `geometry` scales to the whole image"
+            "`geometry` returns float32 (N, 2, 3) for all random numbers, or None for all; `resample` is overridden "
+            "only "
+            "together with `geometry`; if `boxes` is overridden, `geometry` scales each box to the whole image"
         ),
         "arguments": "no method modifies its arguments",
         "draws": (

@@ -95,22 +95,22 @@ def _listed(names: Sequence[str], others: Sequence[str]) -> str:
 
 
 def input_change(own: Preprocessing, theirs: Preprocessing, device: torch.device) -> partial[Tensor]:
-    """Return the function that converts inputs of one preprocessing into those of another: normalisation, greyscale to
+    """Return the function that converts inputs of one preprocessing into those of another: normalisation, grayscale to
     RGB, size (bilinear, antialiased).
 
-    Raises UsageError if the pixel permutation or the value range differs, or if the teacher takes only greyscale images
+    Raises UsageError if the pixel permutation or the value range differs, or if the teacher takes only grayscale images
     and the inputs are RGB.
     """
     what = None
     if own.permute_pixels != theirs.permute_pixels:
-        what = "another order of pixels"
+        what = "another order of pixels than these inputs have"
     elif own.value_range != theirs.value_range:
-        what = "another range of pixel values"
+        what = "another range of pixel values than these inputs have"
     elif (own.channels == 1) < (theirs.channels == 1):
-        what = "grey images"
+        what = "grayscale images, but these inputs are RGB"
     if what is not None:
         raise UsageError(
-            f"the teacher was trained on {what} than these inputs have",
+            f"the teacher was trained on {what}",
             where="train.teacher",
             fix="choose a teacher of the same kind of images",
         )

@@ -252,7 +252,7 @@ def stop_if_asked(state: TrainState, stop: StopRequest) -> None:
         save(state)
     epoch = min(state.progress.epoch + 1, state.config.train.epochs)
     raise Interrupted(
-        f"stopped at step {state.progress.step}, epoch {epoch}; a checkpoint was written",
+        f"interrupted at step {state.progress.step} (epoch {epoch}); a checkpoint was written",
         signum=stop.signum,
         where=state.run.path,
         fix=f"continue with `zoo run --resume {state.run.path}`",

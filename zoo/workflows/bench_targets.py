@@ -211,5 +211,7 @@ def _embedded(target: Target) -> str:
 
     embedded = sorted((item for item in registry().items("dataset") if item.spec.embedded), key=distance)
     if not embedded:
-        raise DataError("there are no images to prepare: no installed dataset is embedded", fix="pip install torch-zoo")
+        raise DataError(
+            "there are no images to prepare: every installed dataset needs a download", fix="pip install torch-zoo"
+        )
     return embedded[0].canonical

@@ -99,7 +99,7 @@ class Needs:
         if self.argument is not None:
             return f"{self.argument} is your own, there is nothing to download"
         if not files:
-            return "embedded, there is nothing to download"
+            return "included with an installed package, there is nothing to download"
         if missing:
             count = f"{len(missing)} of {plural(len(files), 'file')} missing"
             return f"{count}; `zoo data download {self.name}` downloads {'it' if len(missing) == 1 else 'them'}"

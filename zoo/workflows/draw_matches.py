@@ -22,7 +22,7 @@ DRAWN, LONGEST = 20, 24
 
 def draw(file: Path, found: Sequence[tuple[Path, Sequence[Match]]]) -> None:
     """Draw a row for each image: itself, then its matches with their cosine similarity; those that are gone are
-    grey."""
+    gray."""
     images, titles = [], []
     for image, matches in found[:DRAWN]:
         images += [_thumbnail(image), *(_thumbnail(match.path) for match in matches)]

@@ -51,8 +51,9 @@ def _maps(rows: Rows, spec: dict[str, Any], network: Network) -> np.ndarray:
     from zoo.reporting.grad_cam import grad_cam
 
     model, head = network
-    inputs = (torch.from_numpy(runtime.prepare(path, spec)) for path, _ in rows)
-    return np.concatenate([grad_cam(model, each, head)[1].numpy() for each in inputs])
+    device = next((each.device for each in model.parameters()), torch.device("cpu"))
+    inputs = (torch.from_numpy(runtime.prepare(path, spec)).to(device) for path, _ in rows)
+    return np.concatenate([grad_cam(model, each, head)[1].cpu().numpy() for each in inputs])
 
 
 def _images(rows: Rows, spec: dict[str, Any]) -> np.ndarray:

@@ -17,7 +17,7 @@ from zoo.data.data_loader import Data, open_data
 from zoo.data.splits import usual_part
 from zoo.data.target_summary import summary
 from zoo.errors import UnknownNameError, UsageError
-from zoo.exporting.opening import Exported
+from zoo.exporting.opening import Exported, check_no_device
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import registry
 from zoo.runs.build_components import build_learned, build_solver, reader_of
@@ -91,10 +91,8 @@ def evaluate_run(
         provide_again(run, model, data)
     found = find_model(run, weights, weights_key) if isinstance(run, str | Path) else run
     folder = None if out is None else _free(Path(out))
-    if isinstance(found, Exported) and device not in ("auto", "cpu"):
-        raise UsageError(
-            "an exported model is run by its runtime, not by PyTorch", where="--device", fix="choose a --provider"
-        )
+    if isinstance(found, Exported):
+        check_no_device(device)
     target = torch.device("cpu") if isinstance(found, Exported) else choose_device(device)
     with loaded_model(found, provider, target) as loaded:
         return _evaluate(loaded, target, split, dataset, folder)

@@ -68,7 +68,7 @@ class Model:
         """Predict images, preprocessed as in the training.
 
         ``images`` is a path or PIL image; an array or tensor: a batch (N, H, W), (N, C, H, W) or (N, H, W, C), uint8 or
-        float from 0 to 1, or one grey image (H, W); or a list of paths (also of folders), PIL images and single images.
+        float from 0 to 1, or one gray image (H, W); or a list of paths (also of folders), PIL images and single images.
 
         Raises DataError for an image that cannot be read or has another shape.
         """
@@ -157,8 +157,8 @@ def _listed(images: Any) -> list[Any]:
         return [array]
     if array.ndim == 3 and (array.shape[0] in CHANNELS or array.shape[2] in CHANNELS):
         raise DataError(
-            f"an array of the shape {array.shape} could be one image or a batch of grey images",
-            fix="add an axis: images[None] for one image, images[:, None] for a batch of grey images",
+            f"an array of the shape {array.shape} could be one image or a batch of gray images",
+            fix="add an axis: images[None] for one image, images[:, None] for a batch of gray images",
         )
     return list(array)
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from zoo import runtime
 from zoo.errors import CheckpointError, DataError, UsageError
-from zoo.exporting.opening import check_provider, exported_at, runtime_errors
+from zoo.exporting.opening import check_no_device, check_provider, exported_at, runtime_errors
 from zoo.support.atomic_files import sha256
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from zoo.contract.decisions import Decision
@@ -63,10 +64,14 @@ def open_predictor(
     window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
+    device: str = "cpu",
 ) -> Predictor:
     """Open a bundle's folder, an exported model, a run or, with ``weights``, an architecture (see
     `zoo.workflows.predict.predict`)."""
-    found = _open(target, provider, threads) if weights is None else _open_in_torch(target, weights, weights_key)
+    if weights is None:
+        found = _open(target, provider, threads, device)
+    else:
+        found = _open_in_torch(target, weights, weights_key, device)
     if window is not None:
         found = _with_window(found, window)
     if max_pixels is None:
@@ -84,14 +89,15 @@ def _with_window(found: Predictor, window: float) -> Predictor:
     return found._replace(description={**found.description, "window": window})
 
 
-def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
+def _open(target: str | Path, provider: str, threads: int | None, device: str) -> Predictor:
     exported = exported_at(Path(target))
     if exported is None:
         if provider != "cpu":
             raise UsageError(
                 "a run is predicted by PyTorch, which has no providers", where="--provider", fix="use an exported model"
             )
-        return _open_in_torch(target)
+        return _open_in_torch(target, device=device)
+    check_no_device(device)
     check_provider(exported.exporter, provider, exported.item.spec.name)
     exported.exporter.require(None, provider)
     notes: list[str] = []
@@ -103,7 +109,9 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
     return Predictor(found.run, found.description, engine, None, lambda: _file_digest(exported.model), tuple(notes))
 
 
-def _open_in_torch(name: str | Path, weights: str | None = None, key: str | None = None) -> Predictor:
+def _open_in_torch(
+    name: str | Path, weights: str | None = None, key: str | None = None, device: str = "cpu"
+) -> Predictor:
     """A run, a recipe without a run for its pretrained weights, or an architecture or recipe with ``weights``."""
     from zoo.registry.lookup import registry
     from zoo.runs.run_directory import RunDir
@@ -114,14 +122,18 @@ def _open_in_torch(name: str | Path, weights: str | None = None, key: str | None
         from zoo.runs.load_model import require_network
 
         require_network(found)
-    with loaded_model(found) as loaded:
+    from zoo.training.devices import choose_device
+
+    place = choose_device(device)
+    with loaded_model(found, device=place) as loaded:
         model, architecture = loaded.model, loaded.config.architecture
         head = None if architecture is None else registry().architecture(architecture.name).spec.head
         description = _description(loaded.preprocessing, loaded.decision, loaded.output)
         if loaded.gallery is not None:
             description["output"]["decision"]["gallery"] = str(loaded.gallery.absolute())
-        engine = loaded.engine if loaded.run is not None else f"{loaded.label}, {loaded.engine}"
-        return Predictor(_by_torch(model), description, engine, (model, head), lambda: _state_digest(model))
+        engine = loaded.engine if place.type == "cpu" else f"{loaded.engine} on {place}"
+        engine = engine if loaded.run is not None else f"{loaded.label}, {engine}"
+        return Predictor(_by_torch(model, place), description, engine, (model, head), lambda: _state_digest(model))
 
 
 def _file_digest(model: Path) -> str:
@@ -146,12 +158,12 @@ def _state_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _by_torch(model: nn.Module) -> Run:
+def _by_torch(model: nn.Module, device: torch.device) -> Run:
     import torch
 
     def run(inputs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return np.asarray(model(torch.from_numpy(inputs)).float().numpy())
+            return np.asarray(model(torch.from_numpy(inputs).to(device)).float().cpu().numpy())
 
     return run
 

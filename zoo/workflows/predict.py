@@ -156,6 +156,7 @@ def predict(
     window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
+    device: str = "auto",
 ) -> Predictions:
     """Predict image files and folders of images, and return all predictions; for many images, see `predict_batches`.
 
@@ -164,8 +165,9 @@ def predict(
     recipe; ``weights_key`` selects one of several networks in the file.
     ``max_pixels`` replaces the model's limit. ``window`` slides a model that gives masks over the whole of each image,
     with windows that overlap by this share, such as 0.25. ``provider`` is the execution provider of an exported model,
-    and ``threads`` its number of CPU threads (None: the runtime's default). If the network of a run was a Python object
-    pass it again as ``model``, as for `zoo.load`.
+    and ``threads`` its number of CPU threads (None: the runtime's default). ``device`` is the device of any other
+    model: auto, cpu, cuda, cuda:N or mps. If the network of a run was a Python object, pass it again as ``model``, as
+    for `zoo.load`.
 
     Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
     CheckpointError for a model that was changed or cannot be loaded.
@@ -180,6 +182,7 @@ def predict(
         window=window,
         provider=provider,
         threads=threads,
+        device=device,
     )
     whole = predictions_of(predictor, notes=(found.skipped,) if found.skipped else ())
     with data_errors():
@@ -199,6 +202,7 @@ def predict_batches(
     window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
+    device: str = "auto",
 ) -> Generator[Predictions, None, None]:
     """Predict any number of images, and yield the predictions of each batch as soon as it is done.
 
@@ -216,6 +220,7 @@ def predict_batches(
         window=window,
         provider=provider,
         threads=threads,
+        device=device,
     )
     return batches_of(predictor, runtime.split_files(found.files, predictor.description))
 

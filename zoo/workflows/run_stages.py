@@ -144,6 +144,7 @@ def _carry_out(
             with calls_of(prepared.plan.items, "the run", console.warn):
                 metrics = _train_and_evaluate(where, record, prepared, reporter, inexact if resumed else None)
             record.status = "finished"
+            where.error_file.unlink(missing_ok=True)  # of an earlier attempt
             reporter.stamp()
             write_page(where, record)
         except BaseException as error:
@@ -286,6 +287,7 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
     state = _train_state(where, prepared, learning, reporter)
     if inexact is not None:
         resume_job(state, inexact=inexact, accepted=partial(_forget_results, where, record))
+        _note_resume(where, record, state.progress)
     progress = fit(state)
     reporter.close()
     root = where.root
@@ -322,6 +324,13 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
 def _forget_results(where: RunDir, record: Record) -> None:
     """Remove the results before the run is resumed from another checkpoint."""
     record.results, record.intervals, record.checkpoint = {}, {}, None
+    where.write_record(record)
+
+
+def _note_resume(where: RunDir, record: Record, progress: Progress) -> None:
+    """Record where the training goes on; resumes after this step were of a training that is repeated now."""
+    here = {"step": progress.step, "epoch": progress.epoch + 1, "batches": progress.batch}
+    record.resumed = [*(each for each in record.resumed if each["step"] < progress.step), here]
     where.write_record(record)
 
 

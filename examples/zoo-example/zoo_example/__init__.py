@@ -33,7 +33,7 @@ def zoo_register_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="shapes",
-            summary="Circles, squares and triangles in noise, 28×28 greyscale, generated",
+            summary="Circles, squares and triangles in noise, 28×28 grayscale, generated",
             target="zoo_example.shapes:open_shapes",
             options="zoo_example.options:ShapesOptions",
             classes=("circle", "square", "triangle"),

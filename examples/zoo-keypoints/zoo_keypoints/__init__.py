@@ -12,7 +12,7 @@ def zoo_register_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="pointers",
-            summary="A line with a round end in noise, 24×24 greyscale, generated; the targets are its two ends",
+            summary="A line with a round end in noise, 24×24 grayscale, generated; the targets are its two ends",
             target="zoo_keypoints.pointers:open_pointers",
             targets=("opaque",),
             shape=(1, 24, 24),

@@ -32,14 +32,14 @@ FACTORS = [0.0, 0.3, 0.9, 1.0, 1.5, 1.99]
     [
         (pixel_ops.brightness, tv.adjust_brightness),
         (pixel_ops.contrast, tv.adjust_contrast),
-        (lambda x, f: pixel_ops.blend(x, pixel_ops.grey(x), f), tv.adjust_saturation),
+        (lambda x, f: pixel_ops.blend(x, pixel_ops.gray(x), f), tv.adjust_saturation),
         (pixel_ops.sharpness, tv.adjust_sharpness),
     ],
     ids=["brightness", "contrast", "saturation", "sharpness"],
 )
 def test_factors(images, ours, theirs) -> None:
     found = ours(images, torch.tensor(FACTORS).view(-1, 1, 1, 1))
-    # its grey weights have four digits
+    # its gray weights have four digits
     torch.testing.assert_close(found, each(images, theirs, FACTORS), atol=0.15, rtol=0)
 
 
@@ -74,4 +74,4 @@ def test_equalize(images) -> None:
 
 def test_grey_images_have_no_colour_to_lose() -> None:
     image = torch.rand(2, 1, 4, 4) * 255
-    assert pixel_ops.grey(image) is image
+    assert pixel_ops.gray(image) is image

@@ -47,7 +47,7 @@ def test_operations_equal_torchvisions(name, bin_, sign) -> None:
     found = operated(name, image, torch.tensor([bin_ / 30]), torch.tensor([sign]))
     assert (
         found - expected
-    ).abs().max() <= 2.01  # it works on uint8 here, and rounds or cuts grey or blurred images where we do not
+    ).abs().max() <= 2.01  # it works on uint8 here, and rounds or cuts gray or blurred images where we do not
 
 
 def test_every_operation_and_strength_is_drawn_alike() -> None:

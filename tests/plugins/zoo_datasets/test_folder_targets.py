@@ -255,4 +255,4 @@ def test_a_task_that_does_not_fit_the_folder_is_refused_before_it_is_opened(
 ) -> None:
     write(root / "t.csv", ("file", "x"), [("0.png", 1.5), ("missing.png", 2)])
     refused = said(capsys, "run", "fnn", "--data", f"folder:{root}", "--task", "multi_label", code=2)
-    assert "task multi_label needs multi_label targets, but folder has values" in refused
+    assert "task multi_label needs targets of kind `multi_label`, but folder has `values`" in refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -197,15 +198,19 @@ def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path) -> None:
     )
 
 
-DATA = "the data that the weights were trained on: the weights digits_0_to_4: "
-KNOWN = DATA + "the classes 0, 1, 2, 3, 4, datasets/digits: "
+DATA = "the data that the weights were trained on: the weights `digits_0_to_4`: "
+KNOWN = re.escape(f"{DATA}5 classes (")
 
 
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ({"classes": ["5", "6", "7", "8", "9"]}, KNOWN + "classes 5, 6, 7, 8, 9"),
-        ({"classes": ["4", "3", "2", "1", "0"]}, KNOWN + "classes 4, 3, 2, 1, 0"),
+        ({"classes": ["5", "6", "7", "8", "9"]}, KNOWN + r"0, 1, 2, …\), datasets/digits: 5 classes \(5, 6, 7, …\)"),
+        ({"classes": ["4", "3", "2", "1", "0"]}, KNOWN + r"0, 1, 2, …\), datasets/digits: 5 classes \(4, 3, 2, …\)"),
+        (
+            {"classes": ["0", "1", "2", "4", "3"]},
+            KNOWN + r"0, 1, 2, 3, …\), datasets/digits: 5 classes \(0, 1, 2, 4, …\)",
+        ),
         ({"resize": 20}, DATA + "images of 1×[0-9]+×[0-9]+, datasets/digits: 1×20×20"),
         ({"mean": [0.5]}, DATA + "mean 0.3054, datasets/digits: 0.5"),
         ({"fit": "squash"}, DATA + "resize cover, crop the centre, datasets/digits: squash to the size"),
@@ -232,13 +237,14 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
     zoo.run("lenet", overrides=overrides, console=Console(quiet=True))
     for changed, words in (
         ({"permute_pixels": None}, "permute_pixels 3, datasets/digits: none"),
-        ({"classes": None}, "the classes 0, 1, .*classes 0, 1, 2, 3, 4 and 5"),
+        ({"classes": None}, r"2 classes \(0, 1\), datasets/digits: 10 classes \(0, 1, 2, …\)"),
     ):
         asked = {"weights": "permuted", "dataset": {**overrides["dataset"], **changed}, "device": "cpu"}
         with pytest.raises(UsageError, match=f"the run lenet/permuted: {words}"):
             prepare(resolve(registry(), "svd_compress", overrides=asked))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unreported")
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> None:
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))

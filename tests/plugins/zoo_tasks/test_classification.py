@@ -295,7 +295,7 @@ def test_the_table_of_classes_and_of_mistakes(tmp_path: Path) -> None:
 def test_a_network_without_mistakes_says_so(tmp_path: Path) -> None:
     *_, mistakes = reported([0, 1, 0], tmp_path)
     assert (
-        mistakes.caption == "The most confident wrong predictions (0 of 3 samples are wrong)."
+        mistakes.caption == "The most confident wrong predictions (0 of 3 predictions are wrong)."
         and table(tmp_path / "mistakes.csv") == []
     )
 

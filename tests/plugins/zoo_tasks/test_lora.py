@@ -102,7 +102,12 @@ def test_a_network_without_such_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "adapt", [["lora"], ["transfer", {"lora": {"rank": 2}}], [{"svd": {"energy": 0.9, "curve": []}}, "transfer"]]
+    "adapt",
+    [
+        pytest.param(["lora"], marks=pytest.mark.slow),
+        ["transfer", {"lora": {"rank": 2}}],
+        pytest.param([{"svd": {"energy": 0.9, "curve": []}}, "transfer"], marks=pytest.mark.slow),
+    ],
 )
 def test_adaptations_are_composed_under_the_task_of_the_data(adapt, tmp_path: Path) -> None:
     """The run is resumed, evaluated and loaded as any other."""

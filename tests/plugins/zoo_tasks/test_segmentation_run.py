@@ -148,5 +148,5 @@ def test_unfit_combinations_are_refused_with_their_reason(folder: Path) -> None:
     flat = {**overrides(folder), "architecture": {"name": "cnn"}}
     with pytest.raises(UsageError, match="map"):
         run(overrides=flat)
-    with pytest.raises(UsageError, match="task classification needs classes targets, but folder has mask"):
+    with pytest.raises(UsageError, match="task classification needs targets of kind `classes`, but folder has `mask`"):
         run(overrides={**overrides(folder), "task": {"name": "classification"}})
