@@ -1,4 +1,4 @@
-"""A convolutional network that learns small greyscale images in one epoch: three convolutions with batch norm, and one
+"""A convolutional network that learns small grayscale images in one epoch: three convolutions with batch norm, and one
 linear layer.
 
 With 28×28 images and 16 feature maps: 28 → 24 → 12 (5×5, pool) → 10 → 5 (3×3, pool) → 3 (3×3), so the linear layer

@@ -12,7 +12,7 @@ def zoo_register_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="rust",
-            summary="Dark patches on a bright surface, 28×28 greyscale, generated; graded by their share of the area",
+            summary="Dark patches on a bright surface, 28×28 grayscale, generated; graded by their share of the area",
             target="zoo_grades.rust:open_rust",
             classes=("none", "slight", "moderate", "severe", "total"),
             shape=(1, 28, 28),

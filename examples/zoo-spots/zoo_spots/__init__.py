@@ -12,7 +12,7 @@ def zoo_register_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="spots",
-            summary="Small bright spots in noise, 32×32 greyscale with masks, generated",
+            summary="Small bright spots in noise, 32×32 grayscale with masks, generated",
             target="zoo_spots.images:open_spots",
             targets=("mask",),
             shape=(1, 32, 32),
