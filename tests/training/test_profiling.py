@@ -74,6 +74,11 @@ def test_a_slow_phase_is_found(tmp_path: Path, phase: str, monkeypatch: pytest.M
     assert any(each.get("name") == "zoo: backward" for each in trace["traceEvents"])
 
 
+def test_torchs_own_log_of_the_profiler_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(make_state(tmp_path / "run", profile=True))
+    assert capfd.readouterr().err == ""
+
+
 def test_a_profile_changes_no_weight(tmp_path: Path) -> None:
     plain, profiled = make_state(tmp_path / "plain"), make_state(tmp_path / "profiled", profile=True)
     for state in (plain, profiled):

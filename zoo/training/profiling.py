@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -50,6 +51,7 @@ class Profiler:
         if self._folder is None:
             yield
             return
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler prints its own events on stderr
         from torch import profiler
 
         activities = [profiler.ProfilerActivity.CPU]
