@@ -60,11 +60,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"clip": [-50, 50]},
         {"link": "sigmoid", "clip": [-50, 50]},
     ],
-    "segmentation": [{}, {"loss": "dice"}],
+    "segmentation": [
+        {},
+        *({"loss": loss} for loss in ("dice", "focal", "cross_entropy+dice")),
+        {"class_weights": "balanced"},
+    ],
     "retrieval": [{}, {"dimensions": 8}, {"temperature": 0.5}, {"gallery": False}],
 }
-"""Values of the options that a training of each task can have, by task; the first is its defaults. The other losses of
-``segmentation`` have no state either, and are left out to save time.
+"""Values of the options that a training of each task can have, by task; the first is its defaults.
 
 ``of: ms`` has a test of its own (tests/plugins/zoo_svd): of layers this small, the measured times may allow no budget.
 ``link: exp`` needs positive numbers, which the angles are not.

@@ -27,9 +27,10 @@ def augmented(images, specification):
     return augmenter.of_epoch(0)(images, np.arange(len(images)))
 
 
+@pytest.mark.parametrize("side", [12, 110])  # the CPU mirrors large images one by one
 @pytest.mark.parametrize(("axis", "dim"), [("horizontal", 2), ("vertical", 1)])
-def test_flip(axis, dim) -> None:
-    images = noise()
+def test_flip(axis, dim, side) -> None:
+    images = noise(side=side)
     draws = uniforms(0, AUGMENT, 0, np.arange(40), 1)[:, 0]
     for image, found, draw in zip(images, augmented(images, [{"flip": {"p": 0.3, "axis": axis}}]), draws, strict=True):
         assert torch.equal(found, image.flip(dim) if draw < 0.3 else image)
