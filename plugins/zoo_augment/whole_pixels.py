@@ -12,7 +12,6 @@ from zoo.api import Augmentation
 from zoo_augment import options
 from zoo_augment.matrices import matrices
 
-
 LARGE = 32_768
 """Bytes of an image from which the CPU mirrors the chosen images one by one, several times as fast as all of them."""
 
