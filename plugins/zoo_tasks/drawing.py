@@ -62,7 +62,7 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Predictions",
             "plots/predictions.png",
-            "Evenly spaced samples of the split, with predicted class and probability. Wrong predictions are red.",
+            "Samples at equal intervals of the split, with predicted class and probability. Wrong predictions are red.",
         ),
         write_mistakes(directory, part, probabilities, labels, classes),
     ]

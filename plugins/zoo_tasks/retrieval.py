@@ -12,6 +12,7 @@ adaptation ``features``, nothing is trained: the features of the pretrained netw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -37,6 +38,11 @@ from zoo_tasks.retrieval_metrics import RetrievalEvaluator
 GALLERY = "gallery.safetensors"
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context without autocast, on devices that have it."""
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
+
+
 class Retrieval(Task[RetrievalOptions]):
     monitor = Monitor("mean_average_precision", "max")
     batchwise = True
@@ -50,7 +56,7 @@ class Retrieval(Task[RetrievalOptions]):
         if batch.targets is None:
             raise ValueError("retrieval is trained on labelled images")
         vectors = F.normalize(outputs[MAIN_OUTPUT].float(), dim=1)
-        with torch.autocast(vectors.device.type, enabled=False):  # similarities in half precision are too coarse
+        with full_precision(vectors.device):  # similarities in half precision are too coarse
             logits = vectors @ vectors.T / self.options.temperature  # (B, B)
         itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
         positive = (batch.targets[:, None] == batch.targets[None]) & ~itself

@@ -40,11 +40,12 @@ def write_report(result: EvaluationResult, part: PartView, target: Mask, directo
         return ReportItem(
             title,
             f"plots/{name}.png",
-            f"{which}: image, true mask, predicted mask. Under the colours of the classes, the images are gray.",
+            f"{which}: image, true mask, predicted mask. The masks have the "
+            "colours of their classes, over the image in grayscale.",
         )
 
     places = [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]
-    heading = figure("mean_iou", result.metrics["mean_iou"]) if result.metrics else "predicted masks"
+    heading = f"{figure('mean_iou', result.metrics['mean_iou'])} on the split" if result.metrics else "predicted masks"
     items.append(drawn("masks", "Masks", "Evenly spaced samples", places, heading))
     if result.metrics:
         ious = result.per_sample["mean_iou"]
@@ -61,7 +62,7 @@ def write_per_class(file: Path, result: EvaluationResult, classes: Sequence[str]
     rows = zip(classes, table["pixels"], *(table[name] for name in SCORES), strict=True)
     write_csv(
         file,
-        ["class", "pixels", *(name.replace("_", " ") for name in SCORES)],
+        ["class", "pixels", "IoU", "accuracy", "boundary IoU"],
         ([name, count, *(_cell(score) for score in values)] for name, count, *values in rows),
     )
 

@@ -76,7 +76,15 @@ def test_what_cannot_be_done_is_one_line(zoo, two, arguments, words) -> None:
 def test_a_finished_run_has_its_page_and_report_rewrites_it(zoo, two, tmp_path) -> None:
     page = two / "cnn_digits" / "short" / "report.html"
     whole = page.read_text(encoding="utf-8")
-    for title in ("Training", "Confusion matrix", "Classes", "Calibration", "Predictions", "Mistakes", "Samples"):
+    for title in (
+        "Training",
+        "Confusion matrix",
+        "Classes",
+        "Calibration",
+        "Predictions",
+        "Mistakes",
+        "Training images",
+    ):
         assert f"<h2><bdi>{title}</bdi></h2>" in whole
     assert whole.count("data:image/png;base64,") >= 6
     page.unlink()

@@ -18,7 +18,7 @@ def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Pat
     for name, augment in (("plain", []), ("augmented", ["flip", {"crop": 1}])):
         overrides = {"train": {"epochs": 1, "augment": augment}, "dataset": {"resize": 16}, "device": "cpu"}
         record = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / name, console=Console(quiet=True)).record
-        said[name] = next(each.caption for each in record.report_items if each.title == "Samples")
+        said[name] = next(each.caption for each in record.report_items if each.title == "Training images")
     assert said == {
         "plain": "The first training images after preprocessing.",
         "augmented": "The first training images after preprocessing and before augmentation (flip, crop).",

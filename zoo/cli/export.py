@@ -39,7 +39,7 @@ class _Named:
             metavar="NAME|RUN",
             help="What to export: a run, or the name of a recipe or architecture. A name exports its newest finished "
             "run; if there is none, the name of a recipe exports its pretrained weights. With --weights, a name "
-            "exports those weights.",
+            "selects only the network, which gets those weights.",
         ),
     ]
 

@@ -91,14 +91,16 @@ class RunOptions:
     profile: Annotated[
         bool,
         typer.Option(
-            "--profile", help="Profile 20 training steps: print their time by phase, and write a trace to profile/."
+            "--profile",
+            help="Profile 20 training steps: print their time by phase, and write a trace to profile/ in the run directory.",
         ),
         ConfigKey("train.profile"),
     ] = False
     skip_bad_images: Annotated[
         bool,
         typer.Option(
-            "--skip-bad-images", help="Skip training images that cannot be read, and list them in quarantine.json."
+            "--skip-bad-images",
+            help="Skip training images that cannot be read, and list them in quarantine.json in the run directory.",
         ),
         ConfigKey("dataset.skip_bad_images"),
     ] = False
@@ -114,7 +116,9 @@ class RunOptions:
     run_name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="N", help="Name of the run directory under runs/RECIPE; default: date and time."
+            "--name",
+            metavar="N",
+            help="Name of the run directory under runs/RECIPE; default: date, time and a random suffix.",
         ),
         ConfigKey("name"),
     ] = None
@@ -127,15 +131,15 @@ class RunOptions:
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Resume an interrupted run: its folder, its id, or the name of a recipe or architecture for its "
-            "newest run.",
+            help="Resume an interrupted run: a folder, a run id, or the name of a recipe or architecture, which selects "
+            "its newest run.",
         ),
     ] = None
     inexact: Annotated[
         bool,
         typer.Option(
             "--inexact",
-            help="With --resume: resume although the PyTorch version, device or thread count has changed. The final "
+            help="With --resume: resume even if the PyTorch version, device or thread count has changed. The final "
             "weights may then differ from those of an uninterrupted run.",
         ),
     ] = False
@@ -146,8 +150,8 @@ class RunOptions:
         bool,
         typer.Option(
             "--quality",
-            help="With folder:PATH: also fine-tune the last layers, and keep the result only if it is better on the "
-            "validation split.",
+            help="With folder:PATH: after training the last layer, fine-tune the layers before it, too, and keep the "
+            "fine-tuned network only if it is better on the validation split.",
         ),
     ] = False
     as_json: AsJson = False

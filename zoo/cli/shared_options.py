@@ -22,7 +22,7 @@ KEY = (
 MODEL = (
     "A run (folder or id), a bundle (a folder written by `zoo export`), an exported file, or the name of a recipe or "
     "architecture. A name selects its newest finished run; if there is none, the name of a recipe selects its "
-    "pretrained weights. With --weights, a name selects those weights."
+    "pretrained weights. With --weights, a name selects only the network, which gets those weights."
 )
 DEVICE = "auto (default), cpu, cuda, cuda:N or mps."
 MODEL_DEVICE = f"Device to run a trained model on: {DEVICE[:-1]}; for an exported model, use --provider."

@@ -159,8 +159,8 @@ def summary(record: Record, run: RunDir) -> Facts:
             "Task": record.task,
             "Samples": ", ".join(f"{part} {count:,}" for part, count in record.samples.items()),
             **(network if record.architecture else {}),
-            "Duration": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}",
-            "Started": record.created.replace("T", " ")[:19] + " UTC",
+            "Duration": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}, without writing this page",
+            "Training started": record.created.replace("T", " ")[:19] + " UTC",
         },
     )
 
@@ -235,7 +235,7 @@ def _exports(run: str) -> Iterator[tuple[str, str]]:
     for item in registry().items("exporter"):
         name = registry().short_name(item)
         option = format_flag(name) or f"--format {shlex.quote(name)}"
-        yield f"Export as {item.spec.suffix} file ({name})", f"zoo export {run} {option}"
+        yield f"Export in the format {name} ({item.spec.suffix})", f"zoo export {run} {option}"
 
 
 # --------------------------------------------------------------------------------------------------------- report_items

@@ -22,7 +22,7 @@ from zoo.support.paths import machine
 SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
-TRAINING = "Training loss: the mean of each epoch and, if logged, the losses of single batches."
+TRAINING = "Training loss: the mean of each epoch and, in longer runs, the losses of single batches (every train.log_steps steps)."
 
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
@@ -50,7 +50,9 @@ def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
             "after preprocessing and before augmentation "
             f"({', '.join(next(iter(step)) for step in run.config.train.augment)})"
         )
-    shown = [ReportItem("Samples", "plots/samples.png", f"The first training images {seen}.")]
+    shown = [
+        ReportItem("Training images", "plots/samples.png", f"The first training images {seen}, with their targets.")
+    ]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, data)
         shown.append(

@@ -75,7 +75,15 @@ def value(metric: str, number: float) -> str:
     return f"{number:.2%}" if metric.endswith("accuracy") else f"{number:.4f}"
 
 
-ABBREVIATIONS = {"f1": "F1", "iou": "IoU", "mae": "MAE", "map": "mAP", "r2": "R²", "rmse": "RMSE"}
+ABBREVIATIONS = {
+    "f1": "F1",
+    "iou": "IoU",
+    "mae": "MAE",
+    "map": "mAP",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "spearman": "Spearman",
+}
 
 
 def label(metric: str) -> str:
