@@ -40,8 +40,8 @@ def write_report(
         ReportItem(
             "Values",
             "per_value.csv",
-            "MAE and RMSE: mean absolute and root mean squared error, in the unit of the value. R²: 1 is perfect, 0 is as good as "
-            "the mean. Spearman: correlation of the ranks.",
+            "MAE and RMSE: mean absolute and root mean squared error, in the unit of the value. R²: 1 is perfect, "
+            "0 is as good as the mean. Spearman: correlation of the ranks.",
         ),
         write_errors(directory, part, truths, found, target),
     ]

@@ -62,7 +62,7 @@ def write_per_class(file: Path, result: EvaluationResult, classes: Sequence[str]
     rows = zip(classes, table["pixels"], *(table[name] for name in SCORES), strict=True)
     write_csv(
         file,
-        ["class", "pixels", "IoU", "accuracy", "boundary IoU"],
+        ["class", "pixels", *SCORES],
         ([name, count, *(_cell(score) for score in values)] for name, count, *values in rows),
     )
 

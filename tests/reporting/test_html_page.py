@@ -355,8 +355,8 @@ def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
     for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the values of an image")):
         found = commands(run, run.record)
         assert found[name] == f"zoo predict {run_id(run.path)} IMAGE"
-        exports = [command for command in found if command.startswith("Export as ")]
-        assert len(found) == 2 + len(exports) and "Export as .onnx file (onnx)" in exports
+        exports = [command for command in found if command.startswith("Export in ")]
+        assert len(found) == 2 + len(exports) and "Export in the format onnx (.onnx)" in exports
 
 
 def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:

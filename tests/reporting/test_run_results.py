@@ -20,8 +20,9 @@ def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Pat
         record = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / name, console=Console(quiet=True)).record
         said[name] = next(each.caption for each in record.report_items if each.title == "Training images")
     assert said == {
-        "plain": "The first training images after preprocessing.",
-        "augmented": "The first training images after preprocessing and before augmentation (flip, crop).",
+        "plain": "The first training images after preprocessing, with their targets.",
+        "augmented": "The first training images after preprocessing and before augmentation (flip, crop), with their "
+        "targets.",
     }
 
 

@@ -92,7 +92,8 @@ class RunOptions:
         bool,
         typer.Option(
             "--profile",
-            help="Profile 20 training steps: print their time by phase, and write a trace to profile/ in the run directory.",
+            help="Profile 20 training steps: print their time by phase, and write a trace to profile/ in the run "
+            "directory.",
         ),
         ConfigKey("train.profile"),
     ] = False
@@ -131,8 +132,8 @@ class RunOptions:
         typer.Option(
             "--resume",
             metavar="RUN",
-            help="Resume an interrupted run: a folder, a run id, or the name of a recipe or architecture, which selects "
-            "its newest run.",
+            help="Resume an interrupted run: a folder, a run id, or the name of a recipe or architecture, which "
+            "selects its newest run.",
         ),
     ] = None
     inexact: Annotated[

@@ -159,7 +159,8 @@ def summary(record: Record, run: RunDir) -> Facts:
             "Task": record.task,
             "Samples": ", ".join(f"{part} {count:,}" for part, count in record.samples.items()),
             **(network if record.architecture else {}),
-            "Duration": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}, without writing this page",
+            "Duration": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}, without "
+            "writing this page",
             "Training started": record.created.replace("T", " ")[:19] + " UTC",
         },
     )

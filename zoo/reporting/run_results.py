@@ -22,7 +22,10 @@ from zoo.support.paths import machine
 SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
-TRAINING = "Training loss: the mean of each epoch and, in longer runs, the losses of single batches (every train.log_steps steps)."
+TRAINING = (
+    "Training loss: the mean of each epoch and, in longer runs, the losses of single batches (every train.log_steps "
+    "steps)."
+)
 
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
