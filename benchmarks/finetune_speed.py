@@ -5,8 +5,10 @@ optimizer in the loop of its train script, fastai, and a plain loop with torchvi
 
 All weights are trained, from random ones: it is speed that is measured. Batches of 32, random resized crops and
 flips, AdamW, fp32, two workers (processes of a DataLoader, threads of zoo). Every time is of a process of its own that
-trains two epochs; the second counts. The sides take turns. zoo decodes the images anew in each epoch, as the others do
-(`dataset.cache=none`), and once with `source`; both cut the crops from the photographs at their own size.
+trains two epochs; the second counts. The sides take turns. zoo has channels-last weights, as in its recipe
+`imagefolder_finetune`; timm is measured as by default and with channels-last weights. zoo decodes the images anew in
+each epoch, as the others do (`dataset.cache=none`), and once with `source`; both cut the crops from the photographs at
+their own size.
 
 FOLDER has a folder for each class; by default, photographs of cats and dogs in ZOO_DATA are used. fastai is installed
 into a temporary folder. With --tiny, 40 random images.
@@ -44,6 +46,7 @@ def zoo_rate(folder: Path, cache: str) -> float:
 
     dataset = {"name": "folder", "path": str(folder), "test_fraction": 0.0001, "resize": SIDE, "cache": cache}
     train = {"epochs": 2, "batch_size": BATCH, "optimizer": "adamw", "lr": RATE, "augment": ["resized_crop", "flip"]}
+    train |= {"channels_last": True}
     overrides = {"dataset": dataset, "train": train, "device": "cpu"}
     with tempfile.TemporaryDirectory() as place:
         ready = prepare(resolve(registry(), "torchvision/resnet18", overrides=overrides))
@@ -63,9 +66,10 @@ def second_epoch(batches: Iterable[Any], step: Callable[[Any, Any], None]) -> fl
     return images / (time.perf_counter() - started)
 
 
-def timm_rate(folder: Path) -> float:
+def timm_rate(folder: Path, *, channels_last: bool = False) -> float:
     """What timm's train.py does in an epoch on a CPU, without its logs."""
     import timm
+    import torch
     from timm.data import create_dataset, create_loader
     from timm.optim import create_optimizer_v2
     from torch import nn
@@ -82,11 +86,12 @@ def timm_rate(folder: Path) -> float:
         num_workers=WORKERS,
         use_prefetcher=False,
     )
-    model = timm.create_model("resnet18", num_classes=2).train()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = timm.create_model("resnet18", num_classes=2).train().to(memory_format=layout)
     optimizer, loss = create_optimizer_v2(model, opt="adamw", lr=RATE), nn.CrossEntropyLoss()
 
     def step(inputs: Any, labels: Any) -> None:
-        loss(model(inputs), labels).backward()
+        loss(model(inputs.contiguous(memory_format=layout)), labels).backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -157,6 +162,7 @@ SIDES: dict[str, Callable[[Path], float]] = {
     "zoo": lambda folder: zoo_rate(folder, "none"),
     "zoo, cache=source": lambda folder: zoo_rate(folder, "source"),
     "timm": timm_rate,
+    "timm, channels last": lambda folder: timm_rate(folder, channels_last=True),
     "plain loop": plain_rate,
     "fastai": fastai_rate,
 }

@@ -104,6 +104,7 @@ ROWS = (
         (Target("timm", 1.1), Target("fastai", 1.1), Target("plain loop", 1.1)),
         "`python benchmarks/finetune_speed.py --fastai`",
         "finetune_speed",
+        note="zoo has channels-last weights, as in `imagefolder_finetune`; the others have the default of each.",
     ),
     Row(
         f"Photographs: `squeezenet_transfer` on 1,600 images, nothing cached, {CPU}",
