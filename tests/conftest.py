@@ -64,12 +64,31 @@ def keep_results(module: str, *names: str) -> None:
         setattr(owner, names[-1], functools.cache(function))
 
 
+def kept_registry() -> Any:
+    """The function that keeps this process's registry, if it keeps one; a test may have put another in its place."""
+    known = getattr(sys.modules.get("zoo.registry.lookup"), "registry", None)
+    return known if hasattr(known, "cache_info") and known.cache_info().currsize else None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_registry() -> Iterator[None]:
+    """What the tests of a module register is not there for those of the next one."""
+    yield
+    known = kept_registry()
+    if known is None:
+        return
+    from zoo.registry.catalogue import KINDS, LOCAL
+
+    if any(known().items(kind, namespace=LOCAL) for kind in KINDS):
+        known.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def sound_registry() -> Iterator[None]:
     """No test leaves a registry with a broken plugin or family for the next one of its process."""
     yield
-    known = getattr(sys.modules.get("zoo.registry.lookup"), "registry", None)
-    if not hasattr(known, "cache_info") or not known.cache_info().currsize:  # a test may have another in its place
+    known = kept_registry()
+    if known is None:
         return
     left = known()
     broken = {plugin.namespace: plugin.cause for plugin in left.plugins if plugin.state not in ("ok", "disabled")}

@@ -115,7 +115,7 @@ def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path, full
     lines = [line.split() for line in told.out.splitlines()]
     assert [line[0] for line in lines] == ["network", "resnet18", "architecture.residual=false", "saved:"]
     assert [line[1] for line in lines[1:3]] == ["21", "18"]
-    assert "one batch of 8 of datasets/digits, seed 0" in told.err
+    assert "one batch of datasets/digits, batch size 8, seed 0" in told.err
     with Image.open(file) as image:
         assert image.size[0] > 600
 

@@ -93,8 +93,8 @@ def test_what_is_declared_is_imported() -> None:
 
 def test_what_tests_import_is_declared() -> None:
     due = declared(PROJECT["dependencies"], EXTRAS["dev"], *OPTIONAL)
-    # for versions of typer that use it; docs/build_site.py; the own dependencies of an example and of a benchmark
-    known = {"click", "build_site", "openvino", "spdl"}
+    # for versions of typer that use it; docs/build_site.py; the own dependencies of an example and of benchmarks
+    known = {"click", "build_site", "openvino", "spdl", "fastai"}
     found = imports("tests", "benchmarks", "examples")
     assert {name: files for name, files in found.items() if name not in due | known} == {}
 

@@ -64,7 +64,7 @@ def test_a_file_is_known_by_the_architectures_weights_of_its_form(tmp_path: Path
     found = parse_weights(str(file), cnn)
     assert isinstance(found, FileWeights)
     assert (found.text, found.target, found.learned) == (str(file), shipped.target, shipped.spec)
-    assert found.inputs(7) == shipped.inputs(7)._replace(name=f"the weights {file}")
+    assert found.inputs(7) == shipped.inputs(7)._replace(name=f"the weights `{file}`")
     own = {name: torch.zeros_like(value) for name, value in shipped.read({}).tensors.items()}
     assert all(torch.equal(value, shipped.read(own).tensors[name]) for name, value in found.read(own).tensors.items())
 

@@ -54,7 +54,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
         each.title for each in record.report_items
     }
     page = (result.path / "report.html").read_text()
-    assert "Evaluated once on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
+    assert "Evaluated on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
     model = load(result.path)
     held = next(model.children())
     left, right = held.left, held.right
