@@ -151,8 +151,8 @@ class RunOptions:
         bool,
         typer.Option(
             "--quality",
-            help="With folder:PATH: after training the last layer, fine-tune the layers before it, too, and keep the "
-            "fine-tuned network only if it is better on the validation split.",
+            help="With folder:PATH as NAME: after training the last layer, fine-tune the layers before it, too, and "
+            "keep the fine-tuned network only if it is better on the validation split.",
         ),
     ] = False
     as_json: AsJson = False

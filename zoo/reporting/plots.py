@@ -208,6 +208,11 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
 Rows = Sequence[Mapping[str, float]]
 
 
+def draws_batches(rows: Rows, steps: Rows) -> bool:
+    """Return whether `curves` draws the loss of batches: a line through fewer points says less than the epochs."""
+    return len(steps) > len(rows) > 0
+
+
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     """Plot the loss of batches (``steps``), its mean in each epoch (``rows``) and, validation metrics, if there are
     any, all by epoch; those beyond 1, as errors in units are, in a panel of their own."""
@@ -219,7 +224,7 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     figure.suptitle(heading)
     axes = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
     at = [row["epoch"] for row in rows]
-    if len(steps) > len(rows) > 0:  # a line through fewer points says less than the epochs
+    if draws_batches(rows, steps):
         epoch_of_a_step = rows[-1]["epoch"] / rows[-1]["step"]
         axes[0].plot(
             [line["step"] * epoch_of_a_step for line in steps],

@@ -22,10 +22,8 @@ from zoo.support.paths import machine
 SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
-TRAINING = (
-    "Training loss: the mean of each epoch and, in longer runs, the losses of single batches (every train.log_steps "
-    "steps)."
-)
+TRAINING = "Training loss: the mean of each epoch{}."
+BATCHES = " and the loss of one batch every {} steps (train.log_steps)"
 
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
@@ -37,8 +35,10 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     """curves.png"""
     from zoo.reporting import plots  # with matplotlib, which no step of the training waits for
 
-    plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
-    return [ReportItem("Training", "plots/curves.png", TRAINING)]
+    rows, steps = run.epochs(), run.steps()
+    plots.curves(run.plots / "curves.png", rows, steps, record.id)
+    batches = BATCHES.format(run.config.train.log_steps) if plots.draws_batches(rows, steps) else ""
+    return [ReportItem("Training", "plots/curves.png", TRAINING.format(batches))]
 
 
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:

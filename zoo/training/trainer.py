@@ -119,7 +119,7 @@ def compute_step(state: TrainState, batch: Batch) -> PieceLoss:
             mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
             max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
         )
-    loss = torch.zeros((), device=state.engine.device)
+    parts: list[Tensor] = []
     weight: Tensor | float = 0.0
     for piece in pieces:
         with state.profiler.phase("forward"):
@@ -127,11 +127,12 @@ def compute_step(state: TrainState, batch: Batch) -> PieceLoss:
             part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
         with state.profiler.phase("backward"):
             state.stepper.backward(part)
-        loss += part.detach()
+        parts.append(part.detach())
         weight = weight + found.weight
+    loss = sum(parts[1:], parts[0])
     if len(pieces) > 1 and isinstance(weight, Tensor):
         state.stepper.multiply_gradients(samples / weight)
-        loss *= samples / weight
+        loss = loss * (samples / weight)
     with state.profiler.phase("optimizer"):
         state.stepper.update()
     return PieceLoss(loss, weight)
