@@ -86,7 +86,7 @@ wheel: $(STAMP)  ## build the wheel into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
-bench: $(STAMP)  ## 20 minutes: the CPU's part of docs/performance.md (MNIST, CIFAR-10, cats and dogs under ZOO_DATA)
+bench: $(STAMP)  ## 25 minutes: the CPU's part of docs/performance.md (MNIST, CIFAR-10, cats and dogs under ZOO_DATA)
 	@$(BIN)/python benchmarks/bench.py
 
 bench-gpu: gpu  ## the tests that need a CUDA device, then an epoch on it against other loops, where steps wait, and a profile

@@ -1,4 +1,4 @@
-"""The measurements of docs/performance.md that need no GPU, in about 20 minutes on two cores; then the page.
+"""The measurements of docs/performance.md that need no GPU, in about 25 minutes on two cores; then the page.
 
     ZOO_DATA=… python benchmarks/bench.py [--weights squeezenet1_1.safetensors] [--offline] [--only NAME …]
 

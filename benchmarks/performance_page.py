@@ -26,7 +26,7 @@ The speed of zoo against a plain PyTorch loop and against other libraries, for e
 - Rows that name an H100 need a GPU; [gpu.md](gpu.md) lists what ran on one.
 - **commit**: that of the measured code. Results of before 2026-11-28 have the commit that added them.
 
-`make bench` repeats the measurements on a CPU in about 20 minutes and writes this page; `make bench-gpu` repeats those
+`make bench` repeats the measurements on a CPU in about 25 minutes and writes this page; `make bench-gpu` repeats those
 on a GPU. The scripts are in [benchmarks](../benchmarks), the figures in [benchmarks/results](../benchmarks/results).
 Accuracies are in [results.md](results.md).
 
